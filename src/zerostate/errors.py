@@ -1,0 +1,410 @@
+"""Every error ZeroState raises on purpose, in one tree.
+
+* ZeroStateError
+  - ConfigError                 what the operator wrote cannot be started with
+  - UnsupportedPlatformError    this part does not run on this operating system
+  - WireError                   bytes from outside that we refuse
+    . EnvelopeError             not a signed envelope, or a wrong signature
+    . MessageRefusedError       well signed, but not to be acted on (expired, replayed …)
+    . OtlpDecodeError           not an OTLP export request
+  - P2PError
+    . PeerUnreachableError*     dial failed or timed out
+    . PeerLostError             a peer we were waiting for went away
+    . RequestTimeoutError*      no reply in time
+    . RemoteError               the other peer answered with an error
+    . MessageTooLargeError
+    . UnknownMessageTypeError   not in the registry of message types
+  - GuildError
+    . GuildNotFormedError*      too few members joined in time
+    . GuildNotFoundError
+    . GuildFullError
+    . NotAMemberError
+    . NoExecutorError           no member offers what the task needs
+  - ExecutionError              each carries the signed receipt, when there is one
+    . ManifestError             carries every problem at once
+    . ModuleError               not WebAssembly, or asks for what we do not give
+    . TrapError                 the module trapped
+    . ExitCodeError             the module ended with another exit code than 0
+    . OutOfFuelError
+    . MemoryLimitError
+    . DeadlineError             wall clock used up
+    . OutputLimitError
+    . WorkerLostError*          the worker process died
+  - PaymentError
+    . ChannelNotFoundError
+    . InsufficientBalanceError
+    . StaleStateError           a nonce that is not the next one
+    . SignatureError
+    . PriceError                asks for more than was agreed
+  - EvidenceError               a receipt or state that does not prove what it should
+  - TaskDeadlineError           no result in the time the requester gave
+  - StoreError
+    . StoreUnavailableError*    the disk refused a write
+    . StoreLockedError          another process holds the data directory
+    . StoreCorruptError
+  - QueryError
+    . InvalidQueryError
+    . TraceNotFoundError
+  - InputFileError              a file the user named cannot be used
+  - ProcessError                a process that we started did not do its part
+    . PortInUseError
+  - InternalError               a bug of ours; please report it
+
+(* retryable)
+
+Two facts hang on each class, so that no caller has to match on text: ``code``, a
+stable, low-cardinality slug (span attribute ``error.type``, JSON error bodies, the
+command line's messages), and ``retryable``, whether the same call may succeed if made
+again unchanged. `ERROR_CODES` is the closed list of codes.
+"""
+
+from typing import ClassVar, Final
+
+
+class ZeroStateError(Exception):
+    """Base of every error that ZeroState raises on purpose."""
+
+    code: ClassVar[str] = "zerostate"
+    retryable: ClassVar[bool] = False
+
+
+class ConfigError(ZeroStateError):
+    """What the operator wrote cannot be started with.
+
+    Attributes:
+        problems: Each problem, as ``where: what is wrong, and what to do``.
+    """
+
+    code = "config"
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class UnsupportedPlatformError(ZeroStateError):
+    """This part does not run on this operating system."""
+
+    code = "unsupported_platform"
+
+
+class WireError(ZeroStateError):
+    """Bytes from outside that we refuse."""
+
+    code = "wire"
+
+
+class EnvelopeError(WireError):
+    """Not a signed envelope, or its signature is wrong."""
+
+    code = "envelope"
+
+
+class MessageRefusedError(WireError):
+    """A well-signed message that must not be acted on.
+
+    Attributes:
+        reason: One of the counted reasons (``expired``, ``replayed`` …).
+    """
+
+    code = "message_refused"
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class OtlpDecodeError(WireError):
+    """Not an OTLP export request."""
+
+    code = "otlp_decode"
+
+
+class P2PError(ZeroStateError):
+    """Something between two peers went wrong."""
+
+    code = "p2p"
+
+
+class PeerUnreachableError(P2PError):
+    """No connection or stream to the peer could be opened in time."""
+
+    code = "peer_unreachable"
+    retryable = True
+
+
+class PeerLostError(P2PError):
+    """A peer that we were waiting for went away."""
+
+    code = "peer_lost"
+
+
+class RequestTimeoutError(P2PError):
+    """The peer did not reply in time; it may or may not have acted."""
+
+    code = "request_timeout"
+    retryable = True
+
+
+class RemoteError(P2PError):
+    """The other peer answered with an error.
+
+    Attributes:
+        remote_code: The code that the peer gave, one of `ERROR_CODES`.
+    """
+
+    code = "remote"
+
+    def __init__(self, remote_code: str, message: str) -> None:
+        super().__init__(f"{remote_code}: {message}")
+        self.remote_code = remote_code
+
+
+class MessageTooLargeError(P2PError):
+    """A message is larger than its carrier takes; nothing was sent."""
+
+    code = "message_too_large"
+
+
+class UnknownMessageTypeError(P2PError):
+    """A message type that is not in the registry."""
+
+    code = "unknown_message_type"
+
+
+class GuildError(ZeroStateError):
+    """Something between the members of a guild went wrong."""
+
+    code = "guild"
+
+
+class GuildNotFormedError(GuildError):
+    """Too few members joined in time."""
+
+    code = "guild_not_formed"
+    retryable = True
+
+
+class GuildNotFoundError(GuildError):
+    """No such guild here."""
+
+    code = "guild_not_found"
+
+
+class GuildFullError(GuildError):
+    """The guild has as many members as it takes."""
+
+    code = "guild_full"
+
+
+class NotAMemberError(GuildError):
+    """The sender is not a member of the guild."""
+
+    code = "not_a_member"
+
+
+class NoExecutorError(GuildError):
+    """No member offers what the task needs."""
+
+    code = "no_executor"
+
+
+class ExecutionError(ZeroStateError):
+    """A task did not run to a good end.
+
+    Attributes:
+        receipt: The executor's signed receipt of the failure, as an envelope's bytes;
+            None when nothing was run.
+    """
+
+    code = "execution"
+
+    def __init__(self, message: str, *, receipt: bytes | None = None) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+
+class ManifestError(ExecutionError):
+    """The manifest is not valid.
+
+    Attributes:
+        problems: Every problem, as ``field: what is wrong``.
+    """
+
+    code = "manifest"
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class ModuleError(ExecutionError):
+    """The bytes are not WebAssembly, or ask for what we do not give."""
+
+    code = "invalid_module"
+
+
+class TrapError(ExecutionError):
+    """The module trapped."""
+
+    code = "trap"
+
+
+class ExitCodeError(ExecutionError):
+    """The module ended with another exit code than 0."""
+
+    code = "exit_code"
+
+
+class OutOfFuelError(ExecutionError):
+    """The module used up its fuel."""
+
+    code = "out_of_fuel"
+
+
+class MemoryLimitError(ExecutionError):
+    """The module asked for more memory than it was allowed."""
+
+    code = "memory_limit"
+
+
+class DeadlineError(ExecutionError):
+    """The module used up its wall clock."""
+
+    code = "deadline"
+
+
+class OutputLimitError(ExecutionError):
+    """The module wrote more than it was allowed."""
+
+    code = "output_limit"
+
+
+class WorkerLostError(ExecutionError):
+    """The worker process died under the task."""
+
+    code = "worker_lost"
+    retryable = True
+
+
+class PaymentError(ZeroStateError):
+    """A payment or channel operation was refused; no state was changed."""
+
+    code = "payment"
+
+
+class ChannelNotFoundError(PaymentError):
+    """No such channel here."""
+
+    code = "channel_not_found"
+
+
+class InsufficientBalanceError(PaymentError):
+    """The payer's balance in the channel does not cover the amount."""
+
+    code = "insufficient_balance"
+
+
+class StaleStateError(PaymentError):
+    """The state's nonce is not the next one."""
+
+    code = "stale_state"
+
+
+class SignatureError(PaymentError):
+    """A signature is not by whom it should be."""
+
+    code = "signature"
+
+
+class PriceError(PaymentError):
+    """The amount is not what the receipt and the terms allow."""
+
+    code = "price"
+
+
+class EvidenceError(ZeroStateError):
+    """A receipt or channel state does not prove what it should."""
+
+    code = "evidence"
+
+
+class TaskDeadlineError(ZeroStateError):
+    """No result came in the time that the requester gave."""
+
+    code = "task_deadline"
+
+
+class StoreError(ZeroStateError):
+    """The trace store could not do it."""
+
+    code = "store"
+
+
+class StoreUnavailableError(StoreError):
+    """The disk refused; nothing was acknowledged."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class StoreLockedError(StoreError):
+    """Another process holds the data directory."""
+
+    code = "store_locked"
+
+
+class StoreCorruptError(StoreError):
+    """Stored bytes are not what was written."""
+
+    code = "store_corrupt"
+
+
+class QueryError(ZeroStateError):
+    """A query could not be answered."""
+
+    code = "query"
+
+
+class InvalidQueryError(QueryError):
+    """A query parameter is missing or malformed."""
+
+    code = "invalid_query"
+
+
+class TraceNotFoundError(QueryError):
+    """No span of that trace is stored."""
+
+    code = "trace_not_found"
+
+
+class InputFileError(ZeroStateError):
+    """A file that the user named cannot be used."""
+
+    code = "input_file"
+
+
+class ProcessError(ZeroStateError):
+    """A process that we started did not do its part."""
+
+    code = "process"
+
+
+class PortInUseError(ProcessError):
+    """A port that we were told to listen on is taken."""
+
+    code = "port_in_use"
+
+
+class InternalError(ZeroStateError):
+    """A bug of ours; please report it."""
+
+    code = "internal"
+
+
+def _codes(cls: type[ZeroStateError]) -> set[str]:
+    return {cls.code}.union(*(_codes(sub) for sub in cls.__subclasses__()))
+
+
+ERROR_CODES: Final = frozenset(_codes(ZeroStateError))
+"""The closed list of codes; what ``error.type`` may be for an error of ours."""
