@@ -117,11 +117,13 @@ class TraceCarrier:
         return self.traceparent[3:35]
 
 
-def _checked(headers: Mapping[str, str], name: str, is_valid: Callable[[str], bool]) -> str:
+def _checked(
+    headers: Mapping[str, str], name: str, is_valid: Callable[[str], bool]
+) -> str:
     value = headers.get(name, "")
     if not value:
         return ""
-    if isinstance(value, str) and is_valid(value):
+    if is_valid(value):
         return value
     dropped_headers[name] += 1
     return ""
