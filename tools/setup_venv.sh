@@ -25,7 +25,7 @@ pip=(.venv/bin/python -m pip --disable-pip-version-check)
 echo "==> installing $(grep -c '==' "$lock") locked packages from $lock (one or two minutes the first time)"
 "${pip[@]}" install --require-hashes --requirement "$lock" |
     # One line a package instead of a screenful; pip's own errors go to stderr.
-    sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e '/^Building\|^Successfully/p'
+    sed -u -n -e 's/^Collecting \([^ ]*\).*/    \1/p' -e '/^Building/p'
 "${pip[@]}" install --quiet --no-deps --no-build-isolation --editable .
 
 touch .venv/.installed-runtime
