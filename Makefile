@@ -32,6 +32,7 @@ $(FULL): requirements.lock pyproject.toml $(SETUP_SCRIPTS)
 	@tools/setup_venv.sh full
 
 setup: $(FULL) ## Check the prerequisites and install everything into .venv
+	@echo "$(VENV) is ready: make demo, make test"
 
 demo: $(RUNTIME) ## Run one task across real peers and show its trace (ends with Ctrl-C)
 	@$(VENV)/bin/zerostate demo $(ARGS)
@@ -53,7 +54,7 @@ fmt: $(FULL) ## Format the code and fix what can be fixed safely
 	$(VENV)/bin/ruff check --fix .
 
 bench: $(FULL) ## Run the benchmarks, one after another
-	@for bench in benchmarks/*.py; do echo "==> $$bench"; $(VENV)/bin/python "$$bench"; done
+	@shopt -s nullglob; for bench in benchmarks/*.py; do echo "==> $$bench"; $(VENV)/bin/python "$$bench"; done
 
 docs: $(FULL) ## Write the generated documents and check all links
 	@$(VENV)/bin/python tools/generate_config_reference.py

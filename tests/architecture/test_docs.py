@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from architecture import commands
 from architecture.markdown import Block, anchors, blocks, links
 from architecture.repository import ROOT, documents
+from zerostate.semconv.spans import REGISTERED
 
 RUN_DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
 """Each of their Python blocks is run, alone, as a reader would paste it."""
@@ -151,3 +152,14 @@ def test_decisions_are_numbered_without_gaps_and_listed() -> None:
         range(1, len(numbered) + 1)
     )
     assert [path.name for path in numbered if f"({path.name})" not in index] == []
+
+
+def test_the_guide_lists_every_registered_span_and_no_other() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text()
+    section = guide.partition("## One task of the network")[2].partition("\n## ")[0]
+    listed = set(
+        re.findall(r"`((?:task|p2p|guild|execution|payment)\.[\w.<>]+)`", section)
+    )
+    registered = {re.sub(r"\{(\w+)\}", r"<\1>", span.name) for span in REGISTERED}
+
+    assert listed - {"task.id", "guild.id"} == registered
