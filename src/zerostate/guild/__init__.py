@@ -1,0 +1,23 @@
+"""Guilds: a few peers who agree to work on one requester's tasks.
+
+Receives messages from `zerostate.p2p`, hands members and their messages to
+`zerostate.node`.
+"""
+
+from zerostate.guild.config import GuildConfig as GuildConfig
+from zerostate.guild.membership import EXECUTES as EXECUTES
+from zerostate.guild.membership import Member as Member
+from zerostate.guild.membership import Membership as Membership
+from zerostate.guild.service import GuildService as GuildService
+from zerostate.guild.service import open_guilds as open_guilds
+from zerostate.guild.tracing import GuildTracer as GuildTracer
+
+__all__ = [
+    "EXECUTES",
+    "GuildConfig",
+    "GuildService",
+    "GuildTracer",
+    "Member",
+    "Membership",
+    "open_guilds",
+]

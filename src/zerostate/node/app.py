@@ -1,0 +1,188 @@
+"""Wire the layers of one peer and run them until told to stop."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+import zerostate
+from zerostate.clock import SystemClock
+from zerostate.errors import ConfigError
+from zerostate.evidence.identity import Identity
+from zerostate.execution import ExecutionConfig, ExecutionTracer, open_runner
+from zerostate.guild import (
+    EXECUTES,
+    GuildConfig,
+    GuildService,
+    GuildTracer,
+    open_guilds,
+)
+from zerostate.ids import PeerId, TaskId
+from zerostate.node.commands import Commands
+from zerostate.node.config import NodeConfig
+from zerostate.node.control import ControlServer
+from zerostate.node.executor import Executor
+from zerostate.node.identity import load_or_create
+from zerostate.node.task import Requester
+from zerostate.node.tracing import NodeTracer
+from zerostate.p2p import P2PConfig, P2PTracer, PeerNode, open_peer_node
+from zerostate.payment import (
+    ChannelManager,
+    ExpectedPayment,
+    PaymentConfig,
+    PaymentTracer,
+    open_channels,
+)
+from zerostate.telemetry import (
+    BatchConfig,
+    TelemetryConfig,
+    TelemetryHandle,
+    init_tracer,
+)
+from zerostate.units import Minor
+
+TELEMETRY_SHUTDOWN_S: Final = 2.0
+"""Longest wait for the last spans when a node ends, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningNode:
+    """A node that takes commands and messages."""
+
+    peers: PeerNode
+    guilds: GuildService
+    requester: Requester
+    telemetry: TelemetryHandle
+
+
+async def run(
+    config: NodeConfig, on_ready: Callable[[RunningNode], Awaitable[None]]
+) -> None:
+    """Run one peer until cancelled.
+
+    Args:
+        config: Its settings.
+        on_ready: Called once, when the peer listens and its control socket answers.
+
+    Raises:
+        ConfigError: The settings cannot be used on this machine; nothing is left
+            running.
+    """
+    async with open_node(config) as node:
+        await on_ready(node)
+        await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def open_node(config: NodeConfig) -> AsyncIterator[RunningNode]:
+    """Run one peer as long as the block lasts.
+
+    Raises:
+        ConfigError: The settings cannot be used on this machine.
+    """
+    try:
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(f"data_dir: {config.data_dir}: {exc.strerror}") from exc
+    identity = load_or_create(config.data_dir / "identity.key")
+    telemetry = init_tracer(_telemetry_config(config, identity))
+    try:
+        async with _open_layers(config, identity, telemetry) as node:
+            yield node
+    finally:
+        telemetry.shutdown(TELEMETRY_SHUTDOWN_S)
+
+
+@asynccontextmanager
+async def _open_layers(
+    config: NodeConfig, identity: Identity, telemetry: TelemetryHandle
+) -> AsyncIterator[RunningNode]:
+    provider, clock = telemetry.provider, SystemClock()
+    payment_tracer = PaymentTracer(provider)
+    async with AsyncExitStack() as stack:
+        peers = await stack.enter_async_context(
+            open_peer_node(
+                _p2p_config(config), identity, tracer=P2PTracer(provider), clock=clock
+            )
+        )
+        channels = await stack.enter_async_context(
+            open_channels(
+                PaymentConfig(data_dir=config.data_dir),
+                identity,
+                tracer=payment_tracer,
+                clock=clock,
+                counterparty=peers,
+            )
+        )
+        _serve_payments(peers, channels)
+        guilds = await stack.enter_async_context(
+            open_guilds(
+                peers,
+                GuildConfig(
+                    capabilities=config.capabilities,
+                    heartbeat_interval_s=config.heartbeat_interval_s,
+                ),
+                tracer=GuildTracer(provider),
+                clock=clock,
+            )
+        )
+        known = frozenset(PeerId(text) for text in config.known)
+        peers.trusted = lambda peer_id: (
+            peer_id in known or guilds.is_member_of_a_guild(peer_id)
+        )
+        if EXECUTES in config.capabilities:
+            tracer = ExecutionTracer(provider)
+            runner = await stack.enter_async_context(
+                open_runner(ExecutionConfig(), identity, tracer=tracer, clock=clock)
+            )
+            channels.expects = Executor(peers, guilds, runner).expects
+        else:
+            channels.expects = _nothing_owed
+        requester = Requester(
+            peers,
+            guilds,
+            channels,
+            tracer=NodeTracer(provider),
+            payment_tracer=payment_tracer,
+            channel_deposit=Minor(config.channel_deposit),
+        )
+        commands = Commands(config, peers, requester, telemetry)
+        server = ControlServer(config.control_socket, commands.methods())
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        await nursery.start(server.serve)
+        yield RunningNode(peers, guilds, requester, telemetry)
+        nursery.cancel_scope.cancel()
+
+
+def _serve_payments(peers: PeerNode, channels: ChannelManager) -> None:
+    peers.handle("channel_open", lambda m: channels.on_channel_open(m.author, m.body))
+    peers.handle(
+        "payment_update", lambda m: channels.on_payment_update(m.author, m.body)
+    )
+
+
+def _nothing_owed(_task_id: TaskId) -> ExpectedPayment | None:
+    return None
+
+
+def _telemetry_config(config: NodeConfig, identity: Identity) -> TelemetryConfig:
+    return TelemetryConfig(
+        service_name=config.service_name,
+        service_version=zerostate.__version__,
+        otlp_endpoint=config.otlp_endpoint,
+        jaeger_ui=config.jaeger_ui,
+        enabled=config.tracing,
+        sampling_rate=config.sampling_rate,
+        batch=BatchConfig(delay_s=config.export_delay_s),
+        resource_attributes={
+            "service.instance.id": identity.peer_id,
+            "peer.id": identity.peer_id,
+        },
+    )
+
+
+def _p2p_config(config: NodeConfig) -> P2PConfig:
+    known = frozenset(PeerId(text) for text in config.known)
+    return P2PConfig(listen=config.listen, known=known)

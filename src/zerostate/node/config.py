@@ -1,0 +1,105 @@
+"""What an operator writes to run one peer."""
+
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from zerostate.errors import ConfigError
+from zerostate.evidence.identity import parse_peer_id
+
+MAX_CONFIG_BYTES: Final = 1 << 20
+"""Largest configuration file that is read."""
+
+MAX_SOCKET_PATH_BYTES: Final = 107
+"""Longest path of a Unix socket on Linux (unix(7), ``sun_path``)."""
+
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class NodeConfig(BaseModel):
+    """Settings of one peer, read from a JSON file. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service_name: Annotated[str, Field(min_length=1, max_length=128)]
+    """``service.name`` of the peer's spans."""
+
+    data_dir: Path
+    """Where the peer keeps its identity, channels and control socket."""
+
+    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
+    """Multiaddrs to listen on; port 0 takes a free one."""
+
+    known: tuple[str, ...] = ()
+    """Peer ids whose traces this peer continues."""
+
+    capabilities: tuple[str, ...] = ()
+    """What this peer offers to guilds; ``wasm`` makes it run tasks."""
+
+    otlp_endpoint: str | None = None
+    """Where spans go; None takes OTEL_EXPORTER_OTLP_ENDPOINT and its default."""
+
+    jaeger_ui: str | None = None
+    """Base URL of the page that shows traces."""
+
+    tracing: bool = True
+    """False: nothing is recorded, trace context is still forwarded."""
+
+    sampling_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the traces that start here which are recorded."""
+
+    export_delay_s: _Positive = 5.0
+    """Longest wait before ended spans are exported, in seconds."""
+
+    heartbeat_interval_s: _Positive = 30.0
+    """Between two heartbeats to a guild's creator, in seconds."""
+
+    channel_deposit: Annotated[int, Field(gt=0)] = 1_000_000_000
+    """What a requester promises into a new channel, in the smallest unit."""
+
+    die_with_parent: bool = False
+    """End when the process that started this one ends (Linux)."""
+
+    @field_validator("known")
+    @classmethod
+    def _check_known(cls, known: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(parse_peer_id(text) for text in known)
+
+    @property
+    def control_socket(self) -> Path:
+        """Path of the control socket."""
+        return self.data_dir / "control.sock"
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the configuration file `path`.
+
+        Raises:
+            ConfigError: It cannot be read, or with every problem in it at once.
+        """
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_CONFIG_BYTES + 1)
+        except OSError as exc:
+            raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from exc
+        if len(data) > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes")
+        try:
+            config = cls.model_validate_json(data)
+        except ValidationError as exc:
+            raise ConfigError(*_problems(exc)) from exc
+        socket = str(config.control_socket.absolute())
+        if len(socket.encode()) > MAX_SOCKET_PATH_BYTES:
+            raise ConfigError(
+                f"data_dir: {socket} is longer than the {MAX_SOCKET_PATH_BYTES} bytes"
+                " of a Unix socket's path; choose a shorter directory"
+            )
+        return config
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [
+        f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    ]

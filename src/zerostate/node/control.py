@@ -1,0 +1,163 @@
+"""The local control API of a running node: JSON lines on a Unix socket.
+
+A request is ``{"id", "method", "params"}``. Any number of ``{"id", "progress":
+{"stage", "text"}}`` may follow, then one ``{"id", "result"}`` or ``{"id", "error":
+{"code", "message", "data"}}``. One request at a time on a connection; several
+connections at once. Whoever may open the socket's directory may command the node.
+"""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final, final
+
+import trio
+
+from zerostate.errors import (
+    ConfigError,
+    InternalError,
+    InvalidQueryError,
+    ZeroStateError,
+)
+
+MAX_REQUEST_BYTES: Final = 1 << 20
+"""Longest request line; a longer one ends the connection."""
+
+MAX_CONNECTIONS: Final = 32
+"""Connections served at once; further ones wait."""
+
+_READ_BYTES: Final = 1 << 16
+_SOCKET_MODE: Final = 0o600
+
+Progress = Callable[[str, str], Awaitable[None]]
+Params = Mapping[str, object]
+Method = Callable[[Params, Progress], Awaitable[Mapping[str, object]]]
+"""Answers one request; an error of ours becomes an error reply."""
+
+_logger: Final = logging.getLogger("zerostate.node.control")
+
+
+class CommandError(ZeroStateError):
+    """A method's failure together with what is known by then.
+
+    Attributes:
+        reported_code: The code that the caller is to see.
+        data: What is known, as JSON.
+    """
+
+    code = "command"
+
+    def __init__(self, code: str, message: str, data: Mapping[str, object]) -> None:
+        super().__init__(message)
+        self.reported_code = code
+        self.data = data
+
+
+@final
+class ControlServer:
+    """Serves `methods` on the socket `path`."""
+
+    def __init__(self, path: Path, methods: Mapping[str, Method]) -> None:
+        self._path = path
+        self._methods = methods
+
+    async def serve(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until cancelled; the socket's file is removed then.
+
+        Raises:
+            ConfigError: The socket cannot be made.
+        """
+        listener = await self._listen()
+        limiter = trio.CapacityLimiter(MAX_CONNECTIONS)
+        try:
+            async with trio.open_nursery() as nursery:
+                task_status.started()
+                while True:
+                    stream = await listener.accept()
+                    nursery.start_soon(self._serve_connection, stream, limiter)
+        finally:
+            listener.socket.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _listen(self) -> trio.SocketListener:
+        sock = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+        try:
+            self._path.unlink(missing_ok=True)
+            await sock.bind(str(self._path))
+            self._path.chmod(_SOCKET_MODE)
+            sock.listen()
+        except OSError as exc:
+            sock.close()
+            raise ConfigError(f"{self._path}: no control socket here ({exc})") from exc
+        return trio.SocketListener(sock)
+
+    async def _serve_connection(
+        self, stream: trio.SocketStream, limiter: trio.CapacityLimiter
+    ) -> None:
+        async with limiter, stream:
+            try:
+                async for line in _lines(stream):
+                    await self._answer(stream, line)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                _logger.debug("the control client went away")
+
+    async def _answer(self, stream: trio.SocketStream, line: bytes) -> None:
+        request_id: object = None
+
+        async def send(reply: Mapping[str, object]) -> None:
+            data = json.dumps({"id": request_id, **reply}).encode() + b"\n"
+            await stream.send_all(data)
+
+        async def progress(stage: str, text: str) -> None:
+            await send({"progress": {"stage": stage, "text": text}})
+
+        try:
+            request_id, method, params = self._parse(line)
+            result = await method(params, progress)
+        except CommandError as exc:
+            await send({"error": _error(exc.reported_code, exc, exc.data)})
+        except ZeroStateError as exc:
+            await send({"error": _error(exc.code, exc, {})})
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise
+        except Exception as exc:  # top of a request: the node stays up
+            _logger.exception("a control method failed")
+            await send({"error": _error(InternalError.code, exc, {})})
+        else:
+            await send({"result": result})
+
+    def _parse(self, line: bytes) -> tuple[object, Method, Params]:
+        try:
+            request = json.loads(line)
+        except ValueError as exc:
+            raise InvalidQueryError("a request is one line of JSON") from exc
+        if not isinstance(request, dict):
+            raise InvalidQueryError("a request is a JSON object")
+        name = request.get("method")
+        method = self._methods.get(name) if isinstance(name, str) else None
+        if method is None:
+            known = ", ".join(sorted(self._methods))
+            raise InvalidQueryError(f"method: {name!r} is none of {known}")
+        params = request.get("params", {})
+        if not isinstance(params, dict):
+            raise InvalidQueryError("params: not a JSON object")
+        return request.get("id"), method, params
+
+
+def _error(code: str, exc: Exception, data: Mapping[str, object]) -> dict[str, object]:
+    return {"code": code, "message": str(exc), "data": data}
+
+
+async def _lines(stream: trio.SocketStream) -> AsyncIterator[bytes]:
+    buffer = bytearray()
+    while chunk := await stream.receive_some(_READ_BYTES):
+        buffer += chunk
+        while (end := buffer.find(b"\n")) >= 0:
+            yield bytes(buffer[:end])
+            del buffer[: end + 1]
+        if len(buffer) > MAX_REQUEST_BYTES:
+            _logger.warning("a control request exceeds %d bytes", MAX_REQUEST_BYTES)
+            return

@@ -1,0 +1,119 @@
+"""The other side of a task: accept the request, run it, answer with a receipt."""
+
+import hashlib
+import logging
+from collections import OrderedDict
+from typing import Final, final
+
+from google.protobuf.message import DecodeError
+
+from zerostate.errors import EvidenceError, ExecutionError, WireError, ZeroStateError
+from zerostate.evidence.receipt import receipt_sha256
+from zerostate.execution import TaskOrder, TaskRunner
+from zerostate.guild import GuildService
+from zerostate.ids import GuildId, PeerId, TaskId, parse_task_id
+from zerostate.node import messages_pb2 as pb
+from zerostate.p2p import Message, PeerNode
+from zerostate.payment import ExpectedPayment
+
+MAX_EXPECTED_PAYMENTS: Final = 10_000
+"""Tasks for which a payment is still expected; the oldest is given up first."""
+
+_logger: Final = logging.getLogger("zerostate.node")
+
+
+@final
+class Executor:
+    """Runs the tasks that members of this peer's guilds ask for."""
+
+    def __init__(
+        self, peers: PeerNode, guilds: GuildService, runner: TaskRunner
+    ) -> None:
+        self._peers = peers
+        self._runner = runner
+        self._expected: OrderedDict[TaskId, ExpectedPayment] = OrderedDict()
+        guilds.on_message("task_request", self._on_request)
+
+    def expects(self, task_id: TaskId) -> ExpectedPayment | None:
+        """Return what the task earned here, or None if nothing is owed for it."""
+        return self._expected.get(task_id)
+
+    async def _on_request(self, guild_id: GuildId, message: Message) -> None:
+        request = _parse_request(message, guild_id)
+        requester = message.author
+        task_id = parse_task_id(request.task_id)
+        accepted = pb.TaskAccept(task_id=task_id).SerializeToString()
+        reply = await self._peers.request(requester, "task_accept", accepted)
+        result = await self._run(request, guild_id, requester, reply)
+        body = result.SerializeToString()
+        await self._peers.request(requester, "task_result", body)
+
+    async def _run(
+        self,
+        request: pb.TaskRequest,
+        guild_id: GuildId,
+        requester: PeerId,
+        reply: bytes,
+    ) -> pb.TaskResult:
+        """Execute; a failure becomes a result, because the requester waits for one."""
+        task_id = TaskId(request.task_id)
+        try:
+            files = _parse_input(request, reply)
+            execution = await self._runner.execute(
+                TaskOrder(
+                    task_id=task_id,
+                    guild_id=guild_id,
+                    requester=requester,
+                    manifest=request.manifest,
+                    module=files.module,
+                    input=files.input,
+                    trace_id=request.trace_id,
+                )
+            )
+        except ZeroStateError as exc:
+            _logger.warning("task %s failed: %s: %s", task_id, exc.code, exc)
+            receipt = exc.receipt if isinstance(exc, ExecutionError) else None
+            return pb.TaskResult(
+                task_id=task_id,
+                outcome=exc.code,
+                message=str(exc),
+                receipt=receipt or b"",
+            )
+        digest = receipt_sha256(execution.receipt)
+        self._expect(task_id, ExpectedPayment(digest, execution.price))
+        return pb.TaskResult(
+            task_id=task_id,
+            outcome="ok",
+            output=execution.output,
+            receipt=execution.receipt,
+        )
+
+    def _expect(self, task_id: TaskId, payment: ExpectedPayment) -> None:
+        self._expected[task_id] = payment
+        while len(self._expected) > MAX_EXPECTED_PAYMENTS:
+            given_up, _ = self._expected.popitem(last=False)
+            _logger.warning("no payment came for %s; given up", given_up)
+
+
+def _parse_request(message: Message, guild_id: GuildId) -> pb.TaskRequest:
+    try:
+        request = pb.TaskRequest.FromString(message.body)
+        parse_task_id(request.task_id)
+    except (DecodeError, ValueError) as exc:
+        raise WireError("not a TaskRequest message") from exc
+    if request.guild_id != guild_id:
+        raise WireError(f"names guild {request.guild_id[:80]!r}, came on {guild_id}")
+    carried = message.carrier.trace_id
+    if carried and carried != request.trace_id:
+        raise EvidenceError("names another trace than the one that it came in")
+    return request
+
+
+def _parse_input(request: pb.TaskRequest, reply: bytes) -> pb.TaskInput:
+    try:
+        files = pb.TaskInput.FromString(reply)
+    except DecodeError as exc:
+        raise WireError("not a TaskInput message") from exc
+    if hashlib.sha256(files.input).digest() != request.input_sha256:
+        raise EvidenceError("the input is not the one that the request names")
+    return files

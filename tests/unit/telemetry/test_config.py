@@ -1,0 +1,90 @@
+"""telemetry.config: arguments, then environment, then defaults; all problems at once."""
+
+import pytest
+
+from zerostate.errors import ConfigError
+from zerostate.telemetry.config import BatchConfig, TelemetryConfig, resolve
+
+
+def resolved(environ=None, **fields):
+    return resolve(TelemetryConfig(**{"service_name": "s", **fields}), environ or {})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("otel-collector:4318", "http://otel-collector:4318/v1/traces"),
+        ("127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("[::1]:4318", "http://[::1]:4318/v1/traces"),
+        ("https://example.org/otlp/", "https://example.org/otlp/v1/traces"),
+        ("http://h:1/v1/traces", "http://h:1/v1/traces"),
+        (None, "http://localhost:4318/v1/traces"),
+    ],
+)
+def test_the_traces_path_is_appended_to_an_endpoint(endpoint, url):
+    assert resolved(otlp_endpoint=endpoint).traces_url == url
+
+
+def test_the_environment_names_the_endpoint_unless_an_argument_does():
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://env:1"}
+
+    assert resolved(environ).traces_url == "http://env:1/v1/traces"
+    assert (
+        resolved(environ, otlp_endpoint="arg:2").traces_url == "http://arg:2/v1/traces"
+    )
+
+
+def test_the_traces_endpoint_of_the_environment_is_taken_as_it_is():
+    environ = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://env:1/custom",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://other:1",
+    }
+
+    assert resolved(environ).traces_url == "http://env:1/custom"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_SERVICE_NAME": "env"},
+        {"OTEL_RESOURCE_ATTRIBUTES": "a=b, service.name=env"},
+    ],
+)
+def test_the_environment_may_name_the_service(environ):
+    assert resolved(environ, service_name=None).service_name == "env"
+
+
+@pytest.mark.parametrize(
+    ("text", "enabled"), [("true", False), ("TRUE", False), ("1", True)]
+)
+def test_the_environment_may_disable_tracing(text, enabled):
+    assert resolved({"OTEL_SDK_DISABLED": text}).enabled is enabled
+    assert resolved({"OTEL_SDK_DISABLED": text}, enabled=True).enabled
+
+
+def test_every_problem_is_reported_at_once():
+    config = TelemetryConfig(
+        otlp_endpoint="ftp://x",
+        jaeger_ui="localhost",
+        sampling_rate=1.5,
+        batch=BatchConfig(max_queue_spans=0, max_batch_spans=2, delay_s=0),
+    )
+    with pytest.raises(ConfigError) as caught:
+        resolve(config, {})
+
+    fields = [problem.split(":")[0] for problem in caught.value.problems]
+    assert fields == [
+        "service_name",
+        "sampling_rate",
+        "batch.max_queue_spans",
+        "batch.max_batch_spans",
+        "batch.delay_s",
+        "otlp_endpoint",
+        "jaeger_ui",
+    ]
+
+
+@pytest.mark.parametrize("endpoint", ["host:port", "http://", "http://h:99999", "://"])
+def test_an_endpoint_that_cannot_be_one_is_refused(endpoint):
+    with pytest.raises(ConfigError, match="otlp_endpoint"):
+        resolved(otlp_endpoint=endpoint)

@@ -1,0 +1,116 @@
+"""telemetry.propagation: context on the wire, and garbage on the wire."""
+
+import pytest
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.context import Context
+
+from zerostate.semconv.spans import SpanSpec
+from zerostate.telemetry import LayerTracer, TraceCarrier
+from zerostate.telemetry.propagation import (
+    PROPAGATOR,
+    dropped_headers,
+    install_propagator,
+)
+from zerostate.testing import SpanRecorder
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SPAN = "b7ad6b7169203331"
+TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
+
+
+def test_a_span_goes_through_headers_and_back():
+    recorder = SpanRecorder()
+    tracer = LayerTracer("test", recorder.provider)
+    with tracer.span(SpanSpec("a", "CLIENT", ""), {}) as span:
+        headers = TraceCarrier.inject().headers()
+    context = TraceCarrier.from_headers(headers).extract()
+
+    remote = trace.get_current_span(context).get_span_context()
+    assert remote.trace_id == span.get_span_context().trace_id
+    assert remote.span_id == span.get_span_context().span_id
+    assert remote.is_remote
+
+
+def test_baggage_and_tracestate_travel_too():
+    headers = {"traceparent": TRACEPARENT, "tracestate": "a=1,b@c=2", "baggage": "k=v"}
+    context = TraceCarrier.from_headers(headers).extract()
+
+    assert baggage.get_baggage("k", context) == "v"
+    state = trace.get_current_span(context).get_span_context().trace_state
+    assert state.to_header() == "a=1,b@c=2"
+    again = TraceCarrier.inject(context)
+    assert again.tracestate == "a=1,b@c=2"
+    assert again.baggage == "k=v"
+
+
+def test_nothing_of_the_current_context_gets_into_an_extracted_one():
+    tracer = LayerTracer("test", SpanRecorder().provider)
+    with tracer.span(SpanSpec("dialler", "CLIENT", ""), {}):
+        context = TraceCarrier().extract()
+
+    assert not trace.get_current_span(context).get_span_context().is_valid
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "garbage",
+        TRACEPARENT.upper(),
+        f"00-{'0' * 32}-{SPAN}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"ff-{TRACE}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}-01-more",
+        f"00-{TRACE}-{SPAN}-1",
+        f" {TRACEPARENT}",
+        f"{TRACEPARENT}\n",
+        f"01-{TRACE}-{SPAN}-01-" + "x" * 300,
+    ],
+)
+def test_a_malformed_traceparent_is_dropped_with_its_tracestate(traceparent):
+    before = dropped_headers["traceparent"]
+    headers = {"traceparent": traceparent, "tracestate": "a=1", "baggage": "k=v"}
+    carrier = TraceCarrier.from_headers(headers)
+
+    assert carrier == TraceCarrier(baggage="k=v")
+    assert dropped_headers["traceparent"] == before + 1
+
+
+def test_a_future_version_is_read_as_far_as_it_is_known():
+    carrier = TraceCarrier.from_headers({"traceparent": f"01-{TRACE}-{SPAN}-01-x"})
+
+    assert carrier.trace_id == TRACE
+
+
+@pytest.mark.parametrize(
+    "tracestate",
+    [
+        "a",
+        "A=1",
+        "a=1,a=2",
+        "a=" + "x" * 600,
+        "a=1\x00",
+        ",".join(f"k{i}=1" for i in range(33)),
+    ],
+)
+def test_a_malformed_tracestate_is_dropped_alone(tracestate):
+    headers = {"traceparent": TRACEPARENT, "tracestate": tracestate}
+
+    assert TraceCarrier.from_headers(headers) == TraceCarrier(TRACEPARENT)
+
+
+def test_a_link_names_the_carried_span():
+    (link,) = TraceCarrier(TRACEPARENT).link({"why": "test"})
+
+    assert f"{link.context.span_id:016x}" == SPAN
+    assert link.attributes == {"why": "test"}
+    assert TraceCarrier().link({}) == ()
+
+
+def test_the_propagator_is_installed_for_everybody():
+    install_propagator()
+
+    assert propagate.get_global_textmap() is PROPAGATOR
+
+
+def test_injecting_without_a_span_gives_no_headers():
+    assert TraceCarrier.inject(Context()).headers() == {}
