@@ -1,0 +1,114 @@
+"""node.control: requests and answers on a real Unix socket."""
+
+import json
+
+import pytest
+import trio
+
+from zerostate.errors import PeerLostError
+from zerostate.node.control import MAX_REQUEST_BYTES, CommandError, ControlServer
+
+
+async def echo(params, progress):
+    await progress("half", "half way")
+    return {"got": dict(params)}
+
+
+async def lose(params, progress):
+    raise PeerLostError("gone")
+
+
+async def report(params, progress):
+    raise CommandError("trap", "it trapped", {"trace_id": "ab"})
+
+
+async def crash(params, progress):
+    raise ZeroDivisionError("boom")
+
+
+METHODS = {"echo": echo, "lose": lose, "report": report, "crash": crash}
+
+
+@pytest.fixture
+async def client(tmp_path, nursery):
+    path = tmp_path / "control.sock"
+    await nursery.start(ControlServer(path, METHODS).serve)
+    async with await trio.open_unix_socket(str(path)) as stream:
+        yield stream
+
+
+async def ask(client, line):
+    data = line if isinstance(line, bytes) else json.dumps(line).encode()
+    await client.send_all(data + b"\n")
+    replies, buffer = [], b""
+    with trio.fail_after(5):
+        while True:
+            chunk = await client.receive_some()
+            assert chunk, "the connection was closed"
+            buffer += chunk
+            replies = [json.loads(part) for part in buffer.split(b"\n")[:-1]]
+            if replies and ("result" in replies[-1] or "error" in replies[-1]):
+                return replies
+
+
+async def test_progress_comes_before_the_result(client):
+    replies = await ask(client, {"id": 7, "method": "echo", "params": {"a": 1}})
+
+    assert replies == [
+        {"id": 7, "progress": {"stage": "half", "text": "half way"}},
+        {"id": 7, "result": {"got": {"a": 1}}},
+    ]
+
+
+async def test_an_error_of_ours_is_answered_with_its_code(client):
+    (reply,) = await ask(client, {"id": 1, "method": "lose"})
+
+    assert reply["error"] == {"code": "peer_lost", "message": "gone", "data": {}}
+
+
+async def test_a_command_error_brings_what_is_known(client):
+    (reply,) = await ask(client, {"id": 1, "method": "report"})
+
+    assert reply["error"]["code"] == "trap"
+    assert reply["error"]["data"] == {"trace_id": "ab"}
+
+
+async def test_a_bug_is_answered_and_the_node_stays_up(client, caplog):
+    (reply,) = await ask(client, {"id": 1, "method": "crash"})
+    (again,) = await ask(client, {"id": 2, "method": "lose"})
+
+    assert reply["error"]["code"] == "internal"
+    assert "ZeroDivisionError" in caplog.text
+    assert again["id"] == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"[]",
+        b'{"method": "none"}',
+        b'{"method": 1}',
+        b'{"method":"echo","params":1}',
+    ],
+)
+async def test_what_is_no_request_is_answered_with_what_is_wrong(client, line):
+    (reply,) = await ask(client, line)
+
+    assert reply["error"]["code"] == "invalid_query"
+
+
+async def test_an_endless_line_ends_the_connection(client):
+    with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
+        while True:
+            await client.send_all(b"x" * (MAX_REQUEST_BYTES // 4))
+
+
+async def test_the_socket_is_private_and_gone_afterwards(tmp_path):
+    path = tmp_path / "control.sock"
+    async with trio.open_nursery() as nursery:
+        await nursery.start(ControlServer(path, METHODS).serve)
+        assert path.stat().st_mode & 0o077 == 0
+        nursery.cancel_scope.cancel()
+
+    assert not path.exists()
