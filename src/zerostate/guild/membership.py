@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from google.protobuf.message import DecodeError
 
@@ -113,9 +113,8 @@ def decode(data: bytes) -> Membership:
 def _decode_member(member: pb.Member) -> Member:
     if member.role not in ROLES:
         raise GuildError(f"unknown role {member.role[:40]!r}")
-    role = cast("Role", member.role)
     capabilities = _checked_capabilities(member.capabilities)
-    return Member(PeerId(member.peer_id), role, capabilities)
+    return Member(PeerId(member.peer_id), member.role, capabilities)
 
 
 def _checked_capabilities(names: Iterable[str]) -> tuple[str, ...]:

@@ -109,15 +109,16 @@ class GuildService:
                 addresses=self._peers.addresses,
             )
             body = announcement.SerializeToString()
-            with trio.move_on_after(timeout_s):
+            with trio.move_on_after(timeout_s) as scope:
                 await self._peers.publish(ANNOUNCE_TOPIC, "guild_announce", body)
                 while len(guild.membership.members) <= members:
                     await guild.changed.wait()
-                return guild.membership
-            joined = len(guild.membership.members) - 1
-            raise GuildNotFormedError(
-                f"{joined} of {members} members joined within {timeout_s:.0f} s"
-            )
+            if scope.cancelled_caught:
+                joined = len(guild.membership.members) - 1
+                raise GuildNotFormedError(
+                    f"{joined} of {members} members joined within {timeout_s:.0f} s"
+                )
+            return guild.membership
 
     async def send_message(
         self,
