@@ -1,0 +1,155 @@
+"""The paid end: accept channels and payments.
+
+Whoever sends is known (`author` is the signer of the message's envelope), and nothing
+else about the body is believed before it is checked. An agreed state is durable before
+the answer is given; a proposal that comes again gets the same answer again.
+"""
+
+from dataclasses import replace
+from typing import Final, final
+
+from zerostate.errors import (
+    PaymentError,
+    PriceError,
+    SignatureError,
+    StaleStateError,
+)
+from zerostate.evidence.channel import (
+    OPENING,
+    ChannelTerms,
+    ChannelUpdate,
+    SignedState,
+    decode_state,
+    open_terms,
+    state_digest,
+    with_payee,
+)
+from zerostate.evidence.ethereum import recover
+from zerostate.ids import PeerId, TaskId
+from zerostate.payment import wire
+from zerostate.payment.ledger import Ledger, agreed_bytes, restored
+from zerostate.payment.model import Expects
+from zerostate.payment.party import Party
+from zerostate.payment.state import (
+    ChannelState,
+    CounterSign,
+    Propose,
+    apply,
+    check_next,
+    new_channel,
+)
+from zerostate.payment.store import Role
+
+
+@final
+class Payee:
+    """Checks proposals and counter-signs those that are right."""
+
+    def __init__(self, party: Party, ledger: Ledger) -> None:
+        self.expects: Expects = lambda _task_id: None
+        self._party: Final = party
+        self._ledger: Final = ledger
+
+    async def on_channel_open(self, author: PeerId, body: bytes) -> bytes:
+        """See `ChannelManager.on_channel_open`."""
+        proposal = decode_state(wire.decode_channel_open(body))
+        terms = open_terms(proposal.terms)
+        self._check_terms(author, terms, proposal.update)
+        # A payee's address in a proposal is a claim of the payer's; ours is put in.
+        terms = replace(terms, payee_address=None, payee_binding=b"")
+        terms = with_payee(terms, self._party.binding)
+        async with self._ledger.locks.hold(author):
+            row = await self._ledger.store.channel(terms.channel_id)
+            if row is not None:
+                return _opened_before(restored(row))
+            await self._check_room(author)
+            signature = recover(state_digest(terms, OPENING), proposal.payer_signature)
+            state = apply(new_channel(terms), Propose(OPENING, signature)).state
+            state = apply(state, CounterSign(self._party.sign(terms, OPENING))).state
+            return wire.encode_channel_opened(
+                await self._ledger.save(state, Role.PAYEE)
+            )
+
+    async def on_payment_update(self, author: PeerId, body: bytes) -> bytes:
+        """See `ChannelManager.on_payment_update`."""
+        proposal = decode_state(wire.decode_payment_update(body))
+        task_id = proposal.update.task_id
+        if task_id is None:
+            raise PaymentError("state 0 is no payment; send it as channel_open")
+        channel_id = open_terms(proposal.terms).channel_id
+        tracer = self._party.tracer
+        with tracer.trace_verification(channel_id, task_id) as span:
+            tracer.record_verdict(span, payment_verified=False, receipt_verified=None)
+            async with self._ledger.locks.hold(channel_id):
+                state = await self._ledger.load(channel_id, Role.PAYEE, peer_id=author)
+                answer = await self._answered_before(proposal, task_id)
+                if answer is None:
+                    self._check_expected(proposal.update, task_id)
+                    answer = await self._accept(state, proposal)
+            tracer.record_verdict(span, payment_verified=True, receipt_verified=None)
+        return wire.encode_payment_accepted(answer)
+
+    def _check_terms(
+        self, author: PeerId, terms: ChannelTerms, update: ChannelUpdate
+    ) -> None:
+        config = self._party.config
+        if update != OPENING:
+            raise StaleStateError(f"a channel opens with nonce 0, not {update.nonce}")
+        if terms.payer != author:
+            raise SignatureError(f"{author} proposes a channel of {terms.payer}")
+        if terms.payee != self._party.peer_id:
+            raise SignatureError(f"a channel to {terms.payee}, not to us")
+        if (terms.chain_id, terms.contract) != (config.chain_id, config.contract):
+            raise PaymentError(
+                f"a channel on chain {terms.chain_id}, contract {terms.contract}; "
+                f"ours are {config.chain_id}, {config.contract}"
+            )
+        self._party.check_deposit(terms.deposit)
+
+    async def _check_room(self, author: PeerId) -> None:
+        in_all, with_peer = await self._ledger.store.count_channels(author)
+        config = self._party.config
+        if in_all >= config.max_channels or with_peer >= config.max_channels_per_peer:
+            raise PaymentError(f"no room for another channel of {author}")
+
+    async def _answered_before(
+        self, proposal: SignedState, task_id: TaskId
+    ) -> bytes | None:
+        """Return our earlier answer to this very proposal, if there was one."""
+        row = await self._ledger.store.payment(task_id)
+        if row is None:
+            return None
+        known = decode_state(row.state)
+        same = replace(known, payee_signature=b"") == proposal
+        if not same:
+            raise PriceError(f"{task_id} is paid already, by another state")
+        return row.state
+
+    def _check_expected(self, update: ChannelUpdate, task_id: TaskId) -> None:
+        expected = self.expects(task_id)
+        if expected is None:
+            raise PriceError(f"no receipt of ours for {task_id} is to be paid")
+        if update.receipt_sha256 != expected.receipt_sha256:
+            raise PriceError(f"names another receipt for {task_id} than ours")
+        if update.amount != expected.price:
+            raise PriceError(f"{update.amount} for a price of {expected.price}")
+
+    async def _accept(self, state: ChannelState, proposal: SignedState) -> bytes:
+        tracer, update = self._party.tracer, proposal.update
+        check_next(state, update)
+        with tracer.trace_signature_verification(state.channel_id):
+            digest = state_digest(state.terms, update)
+            signature = recover(digest, proposal.payer_signature)
+            state = apply(state, Propose(update, signature)).state
+        with tracer.trace_channel_update(state.channel_id, update.nonce) as span:
+            counter_signature = self._party.sign(state.terms, update)
+            state = apply(state, CounterSign(counter_signature)).state
+            answer = await self._ledger.save(state, Role.PAYEE)
+            tracer.record_state(span, answer, update.nonce)
+        return answer
+
+
+def _opened_before(state: ChannelState) -> bytes:
+    if state.nonce != 0:
+        raise StaleStateError(f"{state.channel_id} is at nonce {state.nonce} already")
+    return wire.encode_channel_opened(agreed_bytes(state))

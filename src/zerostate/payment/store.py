@@ -1,0 +1,355 @@
+"""Channels and payments on disk: SQLite, write-ahead log, ``synchronous=FULL``.
+
+Each `save` is one transaction and durable when it returns; a crash at any moment
+leaves the state before it or the one after, never a mix. The database is locked for as
+long as it is open: two processes that sign for one channel could sign two different
+states with one nonce.
+
+The signed bytes are what is kept; nothing is taken from a column that they say too.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self, TypeVar, final
+
+import trio
+
+from zerostate.errors import (
+    ConfigError,
+    InternalError,
+    StoreCorruptError,
+    StoreLockedError,
+    StoreUnavailableError,
+    ZeroStateError,
+)
+from zerostate.ids import ChannelId, PeerId, TaskId
+
+SCHEMA_VERSION: Final = 1
+"""Version of the tables below; a database of a newer one is refused."""
+
+_VERSION_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS schema_version (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    version INTEGER NOT NULL
+) STRICT
+"""
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS channels (
+    channel_id TEXT PRIMARY KEY,
+    peer_id TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('payer', 'payee')),
+    terms BLOB NOT NULL,
+    agreed BLOB,
+    proposed BLOB,
+    created_unix_ns INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS channels_of_peer ON channels (peer_id, role);
+CREATE TABLE IF NOT EXISTS payments (
+    task_id TEXT PRIMARY KEY,
+    channel_id TEXT NOT NULL REFERENCES channels (channel_id),
+    nonce INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('proposed', 'refused', 'agreed')),
+    created_unix_ns INTEGER NOT NULL,
+    UNIQUE (channel_id, nonce)
+) STRICT;
+"""
+_CHANNEL_COLUMNS: Final = "channel_id, peer_id, role, terms, agreed, proposed"
+
+T = TypeVar("T")
+
+
+class Role(StrEnum):
+    """Which end of a channel we are."""
+
+    PAYER = "payer"
+    PAYEE = "payee"
+
+
+class PaymentStatus(StrEnum):
+    """How far a payment is."""
+
+    PROPOSED = "proposed"
+    """Signed by the payer; the payee may or may not have it."""
+
+    REFUSED = "refused"
+    """The payee answered with a refusal. It still holds our signature, so the state
+    stays in flight and no other may take its nonce."""
+
+    AGREED = "agreed"
+    """Signed by both."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """A stored channel."""
+
+    channel_id: ChannelId
+    peer_id: PeerId
+    """The counterparty."""
+
+    role: Role
+    """Ours."""
+
+    terms: bytes
+    agreed: bytes | None
+    """The newest co-signed state."""
+
+    proposed: bytes | None
+    """The state in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRow:
+    """A stored payment."""
+
+    task_id: TaskId
+    channel_id: ChannelId
+    nonce: int
+    state: bytes
+    """The proposal, or the co-signed state once agreed."""
+
+    status: PaymentStatus
+
+
+@final
+class PaymentStore:
+    """Channels and payments on disk. Every method works in a worker thread.
+
+    Cancellation: a call that has begun is finished; its effect stands.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the store at `path`; make it when missing.
+
+        Raises:
+            ConfigError: Written by a newer version of this program.
+            StoreLockedError: Another process has it open.
+            StoreCorruptError: Not a database of ours.
+            StoreUnavailableError: The disk refused.
+        """
+        return cls(await trio.to_thread.run_sync(_connect, path))
+
+    async def close(self) -> None:
+        """Close the store; calling it again does nothing."""
+        with trio.CancelScope(shield=True):
+            await self._run(lambda connection: connection.close())
+
+    async def channel(self, channel_id: ChannelId) -> ChannelRow | None:
+        """Return the channel, or None."""
+        query = f"SELECT {_CHANNEL_COLUMNS} FROM channels WHERE channel_id = ?"  # noqa: S608  # a constant
+        rows = await self._rows(query, channel_id)
+        return _channel_row(rows[0]) if rows else None
+
+    async def channels(
+        self, *, peer_id: PeerId | None = None, role: Role | None = None
+    ) -> tuple[ChannelRow, ...]:
+        """Return the channels with `peer_id` in which we are `role`, oldest first."""
+        query = (
+            f"SELECT {_CHANNEL_COLUMNS} FROM channels "  # noqa: S608  # a constant
+            "WHERE peer_id = ifnull(?, peer_id) AND role = ifnull(?, role) "
+            "ORDER BY created_unix_ns, channel_id"
+        )
+        rows = await self._rows(query, peer_id, role)
+        return tuple(_channel_row(row) for row in rows)
+
+    async def count_channels(self, peer_id: PeerId) -> tuple[int, int]:
+        """Return how many channels there are: in all, and with `peer_id`."""
+        query = "SELECT count(*), count(CASE WHEN peer_id = ? THEN 1 END) FROM channels"
+        ((in_all, with_peer),) = await self._rows(query, peer_id)
+        return int(str(in_all)), int(str(with_peer))
+
+    async def payment(self, task_id: TaskId) -> PaymentRow | None:
+        """Return the payment for `task_id`, or None."""
+        query = (
+            "SELECT task_id, channel_id, nonce, state, status "
+            "FROM payments WHERE task_id = ?"
+        )
+        rows = await self._rows(query, task_id)
+        return _payment_row(rows[0]) if rows else None
+
+    async def save(
+        self, channel: ChannelRow, payment: PaymentRow | None, *, now_unix_ns: int
+    ) -> None:
+        """Write both in one transaction; durable when this returns.
+
+        Raises:
+            StoreError: Nothing was written.
+        """
+        await self._run(lambda conn: _save(conn, channel, payment, now_unix_ns))
+
+    async def forget_opening(self, channel_id: ChannelId) -> None:
+        """Delete a channel that was never agreed on; others are left alone."""
+        query = "DELETE FROM channels WHERE channel_id = ? AND agreed IS NULL"
+        await self._rows(query, channel_id)
+
+    async def _rows(self, query: str, *values: str | None) -> list[tuple[object, ...]]:
+        return await self._run(lambda conn: conn.execute(query, values).fetchall())
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def locked() -> T:
+            with self._lock, _mapped_errors():
+                return work(self._connection)
+
+        return await trio.to_thread.run_sync(locked)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    with _mapped_errors(path):
+        connection = sqlite3.connect(
+            path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            # The mode before the first read: with it, WAL needs no shared memory.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute(_VERSION_TABLE)
+    connection.execute(
+        "INSERT OR IGNORE INTO schema_version VALUES (1, ?)", (SCHEMA_VERSION,)
+    )
+    ((version,),) = connection.execute("SELECT version FROM schema_version")
+    if version > SCHEMA_VERSION:
+        raise ConfigError(
+            f"{path}: written by a newer ZeroState (schema {version}; this one knows "
+            f"{SCHEMA_VERSION}); use that version, or another data directory"
+        )
+    for statement in _TABLES.split(";"):
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def _save(
+    connection: sqlite3.Connection,
+    channel: ChannelRow,
+    payment: PaymentRow | None,
+    now_unix_ns: int,
+) -> None:
+    with _transaction(connection):
+        _save_channel(connection, channel, now_unix_ns)
+        if payment is not None:
+            _save_payment(connection, payment, now_unix_ns)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _save_channel(
+    connection: sqlite3.Connection, row: ChannelRow, now_unix_ns: int
+) -> None:
+    connection.execute(
+        "INSERT INTO channels VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (channel_id) DO UPDATE SET terms = excluded.terms, "
+        "agreed = excluded.agreed, proposed = excluded.proposed",
+        (
+            row.channel_id,
+            row.peer_id,
+            row.role,
+            row.terms,
+            row.agreed,
+            row.proposed,
+            now_unix_ns,
+        ),
+    )
+
+
+def _save_payment(
+    connection: sqlite3.Connection, row: PaymentRow, now_unix_ns: int
+) -> None:
+    done = connection.execute(
+        "INSERT INTO payments VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (task_id) DO UPDATE SET state = excluded.state, "
+        "status = excluded.status "
+        "WHERE channel_id = excluded.channel_id AND nonce = excluded.nonce",
+        (
+            row.task_id,
+            row.channel_id,
+            row.nonce,
+            row.state,
+            row.status,
+            now_unix_ns,
+        ),
+    )
+    if done.rowcount != 1:
+        raise InternalError(f"{row.task_id} would be paid a second time")
+
+
+def _channel_row(row: tuple[object, ...]) -> ChannelRow:
+    channel_id, peer_id, role, terms, agreed, proposed = row
+    return ChannelRow(
+        ChannelId(str(channel_id)),
+        PeerId(str(peer_id)),
+        Role(str(role)),
+        _blob(terms),
+        None if agreed is None else _blob(agreed),
+        None if proposed is None else _blob(proposed),
+    )
+
+
+def _payment_row(row: tuple[object, ...]) -> PaymentRow:
+    task_id, channel_id, nonce, state, status = row
+    return PaymentRow(
+        TaskId(str(task_id)),
+        ChannelId(str(channel_id)),
+        int(str(nonce)),
+        _blob(state),
+        PaymentStatus(str(status)),
+    )
+
+
+def _blob(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise StoreCorruptError(f"expected bytes, stored is {type(value).__name__}")
+    return value
+
+
+@contextmanager
+def _mapped_errors(path: Path | None = None) -> Iterator[None]:
+    where = f"{path}: " if path else ""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise _mapped(exc, where) from exc
+
+
+def _mapped(exc: sqlite3.Error, where: str) -> ZeroStateError:
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreLockedError(
+            f"{where}another process has the payment store open; stop it, or use "
+            "another data directory"
+        )
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return InternalError(f"{where}payment store: {exc}")
+    if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+        return StoreCorruptError(f"{where}not what was written: {exc}")
+    return StoreUnavailableError(f"{where}payment store: {exc}")
