@@ -25,6 +25,9 @@
  * @property {string[]} spanNames
  */
 
+/** Longest wait for an answer: a trace of the largest size takes a few seconds. */
+const TIMEOUT_MS = 30_000;
+
 /** The API refused, or could not be reached. */
 export class ApiError extends Error {
   /**
@@ -43,14 +46,17 @@ export class ApiError extends Error {
  * @returns {Promise<any>}
  */
 async function getJson(path, signal) {
+  const late = AbortSignal.timeout(TIMEOUT_MS);
   let response;
+  let text;
   try {
-    response = await fetch(path, { signal, headers: { Accept: "application/json" } });
+    response = await fetch(path, { signal: AbortSignal.any([signal, late]) });
+    text = await response.text();
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new ApiError(0, "The stack did not answer.");
+    const wait = late.aborted ? ` within ${TIMEOUT_MS / 1000} s` : "";
+    throw new ApiError(0, `The stack did not answer${wait}.`);
   }
-  const text = await response.text();
   if (!response.ok) throw new ApiError(response.status, errorMessage(text, response.status));
   try {
     return JSON.parse(text);

@@ -16,6 +16,8 @@ const MAX_ROWS = 4000;
 /** Levels that are indented; deeper rows stay at this one, so that names stay legible. */
 const MAX_INDENT = 40;
 
+const MISSING = "This span never arrived: its process may have died, or has not sent it yet.";
+
 const TICKS = 4;
 
 export class Timeline {
@@ -184,7 +186,7 @@ export class Timeline {
       h(
         "div",
         { class: "cell track", role: "gridcell" },
-        h("span", { class: "missing-text" }, "This span never arrived: its process may have died, or has not sent it yet."),
+        h("span", { class: "missing-text", title: MISSING }, MISSING),
       ),
     );
   }
