@@ -12,6 +12,7 @@
     . PeerLostError             a peer we were waiting for went away
     . RequestTimeoutError*      no reply in time
     . RemoteError               the other peer answered with an error
+    . OverloadedError*          no room for one more right now, here or at the other peer
     . MessageTooLargeError
     . UnknownMessageTypeError   not in the registry of message types
   - GuildError
@@ -30,6 +31,7 @@
     . DeadlineError             wall clock used up
     . OutputLimitError
     . WorkerLostError*          the worker process died
+    . ExecutorBusyError*        too many tasks wait already
   - PaymentError
     . ChannelNotFoundError
     . InsufficientBalanceError
@@ -160,6 +162,13 @@ class RemoteError(P2PError):
         self.remote_code = remote_code
 
 
+class OverloadedError(P2PError):
+    """No room for one more right now, here or at the other peer; nothing was done."""
+
+    code = "overloaded"
+    retryable = True
+
+
 class MessageTooLargeError(P2PError):
     """A message is larger than its carrier takes; nothing was sent."""
 
@@ -284,6 +293,13 @@ class WorkerLostError(ExecutionError):
     """The worker process died under the task."""
 
     code = "worker_lost"
+    retryable = True
+
+
+class ExecutorBusyError(ExecutionError):
+    """Too many tasks wait for a worker already; nothing was run."""
+
+    code = "executor_busy"
     retryable = True
 
 

@@ -1,0 +1,22 @@
+"""Peers that talk: signed messages on direct streams and over gossip, traced.
+
+Importing this does not load libp2p; `open_peer_node` does.
+"""
+
+from zerostate.p2p.config import P2PConfig as P2PConfig
+from zerostate.p2p.gossip import Published as Published
+from zerostate.p2p.message import Message as Message
+from zerostate.p2p.node import PeerNode as PeerNode
+from zerostate.p2p.opening import open_peer_node as open_peer_node
+from zerostate.p2p.tracing import P2PTracer as P2PTracer
+from zerostate.p2p.types import REGISTERED_TYPES as REGISTERED_TYPES
+
+__all__ = [
+    "REGISTERED_TYPES",
+    "Message",
+    "P2PConfig",
+    "P2PTracer",
+    "PeerNode",
+    "Published",
+    "open_peer_node",
+]

@@ -1,0 +1,285 @@
+"""A libp2p host as a `zerostate.p2p.host.Host`."""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, cast, final
+
+import trio
+from libp2p.abc import IHost, INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.host.ping import ID as PING_PROTOCOL
+from libp2p.host.ping import PING_LENGTH
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.pubsub.gossipsub import GossipSub
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import Pubsub
+from libp2p.tools.anyio_service import background_trio_service
+from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
+
+from zerostate.errors import (
+    P2PError,
+    PeerLostError,
+    PeerUnreachableError,
+    PortInUseError,
+)
+from zerostate.evidence.identity import Identity
+from zerostate.ids import PeerId
+from zerostate.p2p._libp2p.building import build_gossip, build_host
+from zerostate.p2p._libp2p.failures import FOREIGN, failing_as
+from zerostate.p2p._libp2p.notices import ConnectionNotices
+from zerostate.p2p._libp2p.stream import Libp2pStream
+from zerostate.p2p.config import P2PConfig
+from zerostate.p2p.host import Host, HostListener, HostOpener
+from zerostate.p2p.tasks import open_background, start_clean
+
+if TYPE_CHECKING:
+    from libp2p.network.swarm import Swarm
+
+MESSAGE_PROTOCOL: Final = TProtocol("/zerostate/message/1")
+"""Our one protocol on direct streams."""
+
+DISCONNECT_TIMEOUT_S: Final = 1.0
+"""Longest that dropping a peer may take, in seconds; a frozen one took 0.2."""
+
+GOSSIP_TIMEOUT_S: Final = 3.0
+"""Longest that the gossip service may take to accept a call, in seconds."""
+
+_logger: Final = logging.getLogger("zerostate.p2p")
+
+
+@final
+class Libp2pHost:
+    """One running libp2p host. Made by `libp2p_host`."""
+
+    def __init__(
+        self,
+        host: IHost,
+        pubsub: Pubsub,
+        router: GossipSub,
+        *,
+        listener: HostListener,
+        nursery: trio.Nursery,
+        connect_timeout_s: float,
+    ) -> None:
+        self._host = host
+        self._pubsub = pubsub
+        self._router = router
+        self._listener = listener
+        self._nursery = nursery
+        self._connect_timeout_s = connect_timeout_s
+        self._ping_streams: dict[PeerId, Libp2pStream] = {}
+        self._notices = ConnectionNotices(listener)
+        self._swarm = cast("Swarm", host.get_network())
+        self._swarm.register_notifee(self._notices)
+        host.set_stream_handler(MESSAGE_PROTOCOL, self._serve)
+
+    async def listen(self, addresses: tuple[str, ...]) -> None:
+        """Listen on each of `addresses`.
+
+        Raises:
+            PortInUseError: One of them cannot be bound.
+        """
+        for address in addresses:
+            # One by one: libp2p reports only whether any of several succeeded.
+            if not await self._swarm.listen(Multiaddr(address)):
+                raise PortInUseError(
+                    f"cannot listen on {address}: the port is taken, or the address is "
+                    "not this machine's; choose another in p2p.listen"
+                )
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Full addresses, with the real ports."""
+        return tuple(str(address) for address in self._host.get_addrs())
+
+    async def connect(self, address: str) -> None:
+        """Dial the peer at `address`."""
+        info = info_from_p2p_addr(Multiaddr(address))
+        dialled = trio.Event()
+        failure: P2PError | None = None
+
+        async def dial() -> None:
+            nonlocal failure
+            try:
+                with failing_as(PeerUnreachableError):
+                    await self._host.connect(info)
+            except P2PError as exc:
+                failure = exc
+            dialled.set()
+
+        # libp2p remembers a failed dial for 60 s and would not try again.
+        self._swarm.unblock_peer(info.peer_id)
+        with trio.move_on_after(self._connect_timeout_s) as scope:
+            # Clean, because libp2p starts the connection's tasks in here: they live on
+            # and must not carry the caller's span.
+            async with trio.open_nursery() as nursery:
+                start_clean(nursery, dial)
+        if scope.cancelled_caught:
+            raise PeerUnreachableError(
+                f"no answer from {address} within {self._connect_timeout_s:g} s"
+            )
+        if failure is not None:
+            raise failure
+        self._notices.arrived(PeerId(str(info.peer_id)))
+
+    async def disconnect(self, peer_id: PeerId) -> None:
+        """Drop all connections with `peer_id`."""
+        with trio.move_on_after(DISCONNECT_TIMEOUT_S):
+            try:
+                await self._host.disconnect(ID.from_string(peer_id))
+            except FOREIGN as exc:
+                _logger.debug("disconnecting %s: %r", peer_id, exc)
+        self._notices.left(peer_id)
+
+    def connected(self) -> frozenset[PeerId]:
+        """Peers with a connection that stands."""
+        return self._notices.peers()
+
+    async def open_stream(self, peer_id: PeerId) -> Libp2pStream:
+        """Open a stream for messages."""
+        return await self._open(peer_id, MESSAGE_PROTOCOL)
+
+    async def _open(self, peer_id: PeerId, protocol: TProtocol) -> Libp2pStream:
+        if peer_id not in self._notices.peers():
+            raise PeerUnreachableError(f"{peer_id} is not connected")
+        with trio.move_on_after(self._connect_timeout_s):
+            with failing_as(PeerUnreachableError):
+                stream = await self._host.new_stream(
+                    ID.from_string(peer_id), [protocol]
+                )
+            return Libp2pStream(stream)
+        raise PeerUnreachableError(
+            f"{peer_id} opened no stream within {self._connect_timeout_s:g} s"
+        )
+
+    async def ping(self, peer_id: PeerId) -> float:
+        """Return the round trip in seconds (libp2p specs, ping: 32 random bytes)."""
+        stream = self._ping_streams.pop(peer_id, None)
+        if stream is None:
+            stream = await self._open(peer_id, PING_PROTOCOL)
+        payload = secrets.token_bytes(PING_LENGTH)
+        started = perf_counter()
+        answered = False
+        try:
+            await stream.write(payload)
+            answered = await stream.read_exactly(PING_LENGTH) == payload
+        finally:
+            if not answered:
+                await stream.aclose()
+        if not answered:
+            raise PeerLostError(f"{peer_id} answered a ping with something else")
+        round_trip_s = perf_counter() - started
+        if peer_id in self._notices.peers():
+            self._ping_streams[peer_id] = stream
+        return round_trip_s
+
+    async def subscribe(self, topic: str) -> None:
+        """Take part in `topic`."""
+        if topic in self._pubsub.topic_ids:
+            return
+        # The validator is where libp2p names the forwarder, and where its answer
+        # decides about forwarding. Its own subscription holds 32 messages and drops the
+        # rest, so it is only drained.
+        self._pubsub.set_topic_validator(topic, self._arrived, is_async_validator=False)
+        with trio.fail_after(GOSSIP_TIMEOUT_S):
+            subscription = await self._pubsub.subscribe(topic)
+
+        async def drain() -> None:
+            async for _ in subscription:
+                pass
+
+        start_clean(self._nursery, drain)
+
+    async def unsubscribe(self, topic: str) -> None:
+        """Leave `topic`."""
+        if topic not in self._pubsub.topic_ids:
+            return
+        with trio.fail_after(GOSSIP_TIMEOUT_S):
+            await self._pubsub.unsubscribe(topic)
+        self._pubsub.remove_topic_validator(topic)
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Hand `data` to the mesh."""
+        with trio.move_on_after(GOSSIP_TIMEOUT_S), failing_as(P2PError):
+            await self._pubsub.publish(topic, data)
+            return
+        raise P2PError(f"gossip took no message within {GOSSIP_TIMEOUT_S:g} s")
+
+    def topic_peers(self, topic: str) -> frozenset[PeerId]:
+        """Neighbours to whom a message published on `topic` goes now."""
+        subscribed = self._pubsub.peer_topics.get(topic, set())
+        chosen = self._router.mesh.get(topic, subscribed)
+        ready = chosen & subscribed & set(self._pubsub.peers)
+        return frozenset(PeerId(str(peer)) for peer in ready)
+
+    def _arrived(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
+        if forwarder == self._host.get_id():
+            return True
+        return all(
+            self._listener.gossip_arrived(topic, PeerId(str(forwarder)), message.data)
+            for topic in message.topicIDs[:1]
+        )
+
+    async def _serve(self, stream: INetStream) -> None:
+        wrapped = Libp2pStream(stream)
+        try:
+            await self._listener.stream_opened(wrapped)
+        finally:
+            await wrapped.aclose()
+
+    async def aclose(self) -> None:
+        """Tell the peers that we go, all at once; bounded."""
+        deadline = trio.current_time() + DISCONNECT_TIMEOUT_S
+        with trio.CancelScope(deadline=deadline, shield=True):
+            async with trio.open_nursery() as nursery:
+                for peer_id in self._notices.peers():
+                    nursery.start_soon(self.disconnect, peer_id)
+
+
+def libp2p_host(config: P2PConfig, identity: Identity) -> HostOpener:
+    """Return what opens a libp2p host for `identity`."""
+
+    @asynccontextmanager
+    async def open_host(listener: HostListener) -> AsyncIterator[Host]:
+        async with open_background() as nursery:
+            host = build_host(identity, config.listen)
+            pubsub, router = build_gossip(host)
+            wrapped = Libp2pHost(
+                host,
+                pubsub,
+                router,
+                listener=listener,
+                nursery=nursery,
+                connect_timeout_s=config.connect_timeout_s,
+            )
+            running = trio.Event()
+            start_clean(nursery, _run, host, pubsub, router, running)
+            await running.wait()
+            await wrapped.listen(config.listen)
+            try:
+                yield wrapped
+            finally:
+                await wrapped.aclose()
+
+    return open_host
+
+
+async def _run(
+    host: IHost, pubsub: Pubsub, router: GossipSub, running: trio.Event
+) -> None:
+    try:
+        async with (
+            host.run(listen_addrs=[]),
+            background_trio_service(pubsub),
+            background_trio_service(router),
+        ):
+            await pubsub.wait_until_ready()
+            running.set()
+            await trio.sleep_forever()
+    except Exception as exc:
+        _logger.exception("libp2p stopped")
+        raise P2PError(f"libp2p stopped: {exc!r}") from exc

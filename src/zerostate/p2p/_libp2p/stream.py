@@ -1,0 +1,57 @@
+"""A libp2p stream as a `zerostate.p2p.host.Stream`."""
+
+from typing import Final, final
+
+import trio
+from libp2p.abc import INetStream
+
+from zerostate.errors import PeerLostError
+from zerostate.ids import PeerId
+from zerostate.p2p._libp2p.failures import FOREIGN, failing_as
+
+CLOSE_TIMEOUT_S: Final = 1.0
+"""Longest that closing a stream may take, in seconds; then it is left to the
+connection's end."""
+
+_READ_BYTES: Final = 256 << 10
+
+
+@final
+class Libp2pStream:
+    """One stream. `read_exactly` asks for no more than it needs, so nothing is lost."""
+
+    def __init__(self, stream: INetStream) -> None:
+        self._stream = stream
+        self.remote: Final = PeerId(str(stream.muxed_conn.peer_id))
+
+    async def read_exactly(self, size_bytes: int) -> bytes:
+        """Return the next `size_bytes` bytes."""
+        # Not libp2p's own read_exactly: it gives up after 100 short reads, which is
+        # some MiB.
+        gathered = bytearray()
+        with failing_as(self._lost):
+            while len(gathered) < size_bytes:
+                wanted = min(size_bytes - len(gathered), _READ_BYTES)
+                part = await self._stream.read(wanted)
+                if not part:
+                    raise PeerLostError(f"{self.remote} closed the stream")
+                gathered += part
+        return bytes(gathered)
+
+    async def write(self, data: bytes) -> None:
+        """Hand `data` to the transport."""
+        with failing_as(self._lost):
+            await self._stream.write(data)
+
+    async def aclose(self) -> None:
+        """Reset the stream, so that neither end waits for the other."""
+        with trio.CancelScope(
+            deadline=trio.current_time() + CLOSE_TIMEOUT_S, shield=True
+        ):
+            try:
+                await self._stream.reset()
+            except FOREIGN:
+                return
+
+    def _lost(self, reason: str) -> PeerLostError:
+        return PeerLostError(f"the stream with {self.remote} broke ({reason})")

@@ -1,0 +1,118 @@
+"""What an operator may set about the peer-to-peer layer."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from zerostate.errors import ConfigError
+from zerostate.evidence.envelope import MAX_ENVELOPE_BYTES
+from zerostate.evidence.identity import parse_peer_id
+from zerostate.ids import PeerId
+from zerostate.p2p.address import check_listen_address
+
+MAX_TIMEOUT_S: Final = 110.0
+"""Longest a request may wait, in seconds. Its reply must still be inside the window of
+clock difference that receivers allow (`zerostate.p2p.message.MAX_CLOCK_SKEW_S`)."""
+
+MAX_GOSSIP_LIMIT_BYTES: Final = 512 << 10
+"""Upper bound of `max_gossip_bytes`: py-libp2p refuses gossip RPCs above 1 MiB."""
+
+MAX_GOSSIP_BURST: Final = 10
+"""Upper bound of `gossip_burst`: py-libp2p silently loses bursts above 16 messages."""
+
+MAX_GOSSIP_RATE_PER_S: Final = 200.0
+"""Upper bound of `gossip_rate_per_s`: measured without loss on loopback."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class P2PConfig:
+    """One peer's network settings. All problems are reported at once."""
+
+    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
+    """Addresses to listen on; port 0 takes a free one. May be empty: then this peer
+    only dials."""
+
+    known: frozenset[PeerId] = frozenset()
+    """Peers whose traces this peer continues from the start."""
+
+    request_timeout_s: float = 10.0
+    """Wait for a reply, in seconds, unless the call says otherwise."""
+
+    connect_timeout_s: float = 3.0
+    """Dial, secure and open a stream: each at most this long, in seconds."""
+
+    ping_interval_s: float = 1.0
+    """Pause between two pings of one peer, in seconds."""
+
+    ping_timeout_s: float = 1.75
+    """Silence that counts as one miss, in seconds. With the other defaults a frozen
+    peer is found after 3.5 to 4.5 s, and one that is busy for 3 s survives."""
+
+    ping_misses: int = 2
+    """Misses in a row after which a peer is declared lost."""
+
+    max_stream_message_bytes: int = 16 << 20
+    """Largest signed message on a direct stream, in bytes (16 MiB)."""
+
+    max_gossip_bytes: int = 64 << 10
+    """Largest signed message over gossip, in bytes (64 KiB): every peer of the topic
+    gets a copy."""
+
+    max_concurrent_handlers: int = 64
+    """Handlers at work at once, for direct messages and for gossip each. One more is
+    refused and counted."""
+
+    gossip_rate_per_s: float = 100.0
+    """Messages this peer publishes per second, at most."""
+
+    gossip_burst: int = 10
+    """Messages that may leave at once after a pause."""
+
+    max_gossip_queue: int = 256
+    """Publications waiting for their turn. One more is refused and counted."""
+
+    gossip_ready_timeout_s: float = 3.0
+    """How long a publication waits for the topic's first subscriber, in seconds."""
+
+    def __post_init__(self) -> None:
+        """Validate.
+
+        Raises:
+            ConfigError: Carries every problem, each with its field.
+        """
+        problems = tuple(self._problems())
+        if problems:
+            raise ConfigError(*problems)
+
+    def _problems(self) -> Iterator[str]:
+        for address in self.listen:
+            try:
+                check_listen_address(address)
+            except ValueError as exc:
+                yield f"p2p.listen: {exc}"
+        for peer_id in self.known:
+            try:
+                parse_peer_id(peer_id)
+            except ValueError as exc:
+                yield f"p2p.known: {exc}"
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                yield f"p2p.{name}: {value} is not between {low} and {high}"
+
+
+_RANGES: Final = (
+    ("request_timeout_s", 0.01, MAX_TIMEOUT_S),
+    ("connect_timeout_s", 0.01, 60.0),
+    ("ping_interval_s", 0.05, 60.0),
+    ("ping_timeout_s", 0.1, 60.0),
+    ("ping_misses", 1, 100),
+    ("max_stream_message_bytes", 1024, MAX_ENVELOPE_BYTES),
+    ("max_gossip_bytes", 1024, MAX_GOSSIP_LIMIT_BYTES),
+    ("max_concurrent_handlers", 1, 4096),
+    ("gossip_rate_per_s", 0.1, MAX_GOSSIP_RATE_PER_S),
+    ("gossip_burst", 1, MAX_GOSSIP_BURST),
+    ("max_gossip_queue", 1, 4096),
+    ("gossip_ready_timeout_s", 0.0, 60.0),
+)

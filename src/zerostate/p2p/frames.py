@@ -1,0 +1,56 @@
+"""Messages on a stream: four bytes of length, big-endian, then a signed envelope."""
+
+from typing import Final
+
+import trio
+
+from zerostate.errors import MessageRefusedError, MessageTooLargeError, PeerLostError
+from zerostate.p2p.host import Stream
+
+LENGTH_BYTES: Final = 4
+"""Size of the length in front of a message."""
+
+FRAME_TIMEOUT_S: Final = 30.0
+"""Longest that a message may take from its first byte to its last, in seconds: 16 MiB
+at 4.5 Mbit/s. Slower, the stream is given up, so that nobody can hold it for ever."""
+
+
+async def read_frame(stream: Stream, *, max_bytes: int) -> bytes:
+    """Return the next message; wait for its first byte without limit.
+
+    Raises:
+        PeerLostError: The stream ended, or the message took too long.
+        MessageRefusedError: ``frame_too_large``; the stream is of no more use.
+    """
+    size_bytes = int.from_bytes(await stream.read_exactly(LENGTH_BYTES), "big")
+    if size_bytes > max_bytes:
+        raise MessageRefusedError(
+            "frame_too_large", f"{size_bytes} bytes; the limit is {max_bytes}"
+        )
+    with trio.move_on_after(FRAME_TIMEOUT_S):
+        return await stream.read_exactly(size_bytes)
+    raise PeerLostError(f"{stream.remote} took too long to send a message")
+
+
+async def write_frame(stream: Stream, data: bytes, *, max_bytes: int) -> None:
+    """Write one message.
+
+    Raises:
+        MessageTooLargeError: `data` exceeds `max_bytes`; nothing was sent.
+        PeerLostError: The stream ended, or the other end does not read.
+    """
+    check_size(len(data), max_bytes=max_bytes)
+    with trio.move_on_after(FRAME_TIMEOUT_S) as scope:
+        await stream.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+    if scope.cancelled_caught:
+        raise PeerLostError(f"{stream.remote} does not read")
+
+
+def check_size(size_bytes: int, *, max_bytes: int) -> None:
+    """Check a message's size before it goes out.
+
+    Raises:
+        MessageTooLargeError: It exceeds `max_bytes`.
+    """
+    if size_bytes > max_bytes:
+        raise MessageTooLargeError(f"{size_bytes} bytes; the limit is {max_bytes}")

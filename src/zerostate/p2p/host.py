@@ -1,0 +1,144 @@
+"""What the layer needs of a peer-to-peer transport, in plain types.
+
+Implemented by ``p2p/_libp2p`` over TCP, Noise and Yamux, and by
+`zerostate.testing.network` in memory; ``tests/contract/test_host_contract.py`` holds
+both to this text.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from zerostate.ids import PeerId
+
+
+class Stream(Protocol):
+    """An ordered, reliable pair of byte streams with one authenticated peer."""
+
+    @property
+    def remote(self) -> PeerId:
+        """The other end, as the transport's handshake has proved it."""
+
+    async def read_exactly(self, size_bytes: int) -> bytes:
+        """Return the next `size_bytes` bytes.
+
+        MUST wait without limit for bytes; the caller sets the deadline. At most one
+        task may read at a time. After a cancelled read the stream is of no more use.
+
+        Raises:
+            PeerLostError: The stream ended first, in order or not.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Hand `data` to the transport; may wait for the other end to read.
+
+        At most one task may write at a time. After a cancelled write the stream is of
+        no more use.
+
+        Raises:
+            PeerLostError: The stream has ended.
+        """
+
+    async def aclose(self) -> None:
+        """Give the stream up, both ways. Never raises; bounded; may be repeated.
+
+        Blocked reads and writes at either end MUST end with `PeerLostError`.
+        """
+
+
+class HostListener(Protocol):
+    """What a host tells its owner.
+
+    All but `stream_opened` are called synchronously: they MUST return at once and MUST
+    NOT raise. Nothing is called with a span of somebody else's as the current one.
+    """
+
+    def connected(self, peer_id: PeerId) -> None:
+        """A first connection with `peer_id` stands. Once for each stay."""
+
+    def disconnected(self, peer_id: PeerId) -> None:
+        """The last connection with `peer_id` is gone. Once for each stay."""
+
+    async def stream_opened(self, stream: Stream) -> None:
+        """A peer has opened `stream`; it is closed when this returns."""
+
+    def gossip_arrived(self, topic: str, forwarder: PeerId, data: bytes) -> bool:
+        """Take a message from the mesh; never one of our own.
+
+        Args:
+            topic: Where it was published.
+            forwarder: The neighbour who handed it to us; not the author.
+            data: What was published.
+
+        Returns:
+            Whether it is worth forwarding to other peers.
+        """
+
+
+class Host(Protocol):
+    """One peer's end of the network. Every wait in here is bounded."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Full addresses, ``/ip4/…/tcp/…/p2p/<peer id>``, with the real ports."""
+
+    async def connect(self, address: str) -> None:
+        """Dial the peer at `address` and prove that it is who it should be.
+
+        Returns at once if it is connected already. When this returns, the listener has
+        been told.
+
+        Raises:
+            PeerUnreachableError: Nobody answers there in time, or somebody else.
+        """
+
+    async def disconnect(self, peer_id: PeerId) -> None:
+        """Drop all connections with `peer_id`, also one that does not answer.
+
+        When this returns, the listener has been told. Does nothing if not connected.
+        """
+
+    def connected(self) -> frozenset[PeerId]:
+        """Peers with a connection that stands."""
+
+    async def open_stream(self, peer_id: PeerId) -> Stream:
+        """Open a stream to a connected peer. Never dials.
+
+        Raises:
+            PeerUnreachableError: Not connected, or it does not answer in time.
+        """
+
+    async def ping(self, peer_id: PeerId) -> float:
+        """Return the round trip in seconds, however long it takes.
+
+        The caller sets the deadline; at most one ping a peer at a time.
+
+        Raises:
+            PeerLostError: The connection went, or the answer was wrong.
+        """
+
+    async def subscribe(self, topic: str) -> None:
+        """Take part in `topic`: receive its messages and forward them."""
+
+    async def unsubscribe(self, topic: str) -> None:
+        """Leave `topic`. Does nothing if not subscribed."""
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Hand `data` to the mesh of `topic`; delivery is best effort.
+
+        Raises:
+            P2PError: It could not even be handed over.
+        """
+
+    def topic_peers(self, topic: str) -> frozenset[PeerId]:
+        """Neighbours to whom a message published on `topic` goes now."""
+
+
+class HostOpener(Protocol):
+    """Makes a running `Host`."""
+
+    def __call__(self, listener: HostListener, /) -> AbstractAsyncContextManager[Host]:
+        """Return a context manager: listening inside, all closed after.
+
+        Raises:
+            PortInUseError: On entry: an address to listen on is taken.
+        """

@@ -1,0 +1,179 @@
+"""Requests that this peer makes: one long-lived stream to each peer it talks to.
+
+Requests on a stream overlap; a reply names its request by id.
+"""
+
+import logging
+from collections import Counter
+from typing import Final, final
+
+import trio
+
+from zerostate.errors import (
+    MessageRefusedError,
+    OverloadedError,
+    PeerLostError,
+    PeerUnreachableError,
+)
+from zerostate.ids import MessageId, PeerId
+from zerostate.p2p.codec import MessageCodec
+from zerostate.p2p.frames import read_frame, write_frame
+from zerostate.p2p.host import Host, Stream
+from zerostate.p2p.message import Message
+from zerostate.p2p.tasks import start_clean
+
+MAX_PENDING_PER_PEER: Final = 256
+"""Requests to one peer that wait for their reply; one more is refused."""
+
+_logger: Final = logging.getLogger("zerostate.p2p")
+
+
+@final
+class _Waiting:
+    """One request's place for its reply."""
+
+    def __init__(self) -> None:
+        self.answered: Final = trio.Event()
+        self.reply: Message | None = None
+
+    async def wait(self, peer_id: PeerId) -> Message:
+        await self.answered.wait()
+        if self.reply is None:
+            raise PeerLostError(f"{peer_id} went away before it replied")
+        return self.reply
+
+
+@final
+class Line:
+    """One stream to one peer, with the requests that wait on it."""
+
+    def __init__(
+        self, stream: Stream, codec: MessageCodec, counts: Counter[str]
+    ) -> None:
+        self._stream = stream
+        self._codec = codec
+        self._counts = counts
+        self._writing = trio.Lock()
+        self._pending: dict[MessageId, _Waiting] = {}
+        self.broken = False
+
+    async def ask(self, data: bytes, message_id: MessageId) -> Message:
+        """Send one sealed message and return the reply to it.
+
+        Raises:
+            OverloadedError: `MAX_PENDING_PER_PEER` requests wait already.
+            PeerLostError: The stream ended first; the peer may or may not have acted.
+
+        Cancellation: The peer may or may not act; its reply will be dropped.
+        """
+        if len(self._pending) >= MAX_PENDING_PER_PEER:
+            raise OverloadedError(f"{len(self._pending)} requests to one peer wait")
+        waiting = self._pending[message_id] = _Waiting()
+        try:
+            await self._send(data)
+            return await waiting.wait(self._stream.remote)
+        finally:
+            del self._pending[message_id]
+
+    async def _send(self, data: bytes) -> None:
+        async with self._writing:
+            if self.broken:
+                raise PeerLostError(f"the stream to {self._stream.remote} is gone")
+            whole = False
+            try:
+                await write_frame(
+                    self._stream, data, max_bytes=self._codec.max_stream_bytes
+                )
+                whole = True
+            finally:
+                if not whole:
+                    # Half a message would shift all that follows.
+                    await self.aclose()
+
+    async def read_replies(self) -> None:
+        """Hand replies to who waits for them, until the stream ends."""
+        try:
+            while not self.broken:
+                data = await read_frame(
+                    self._stream, max_bytes=self._codec.max_stream_bytes
+                )
+                await self._take(data)
+        except (PeerLostError, MessageRefusedError) as exc:
+            self._codec.count_refusal(exc)
+            _logger.debug("stream to %s ended: %s", self._stream.remote, exc)
+        finally:
+            await self.aclose()
+
+    async def _take(self, data: bytes) -> None:
+        reply = await self._codec.open_from_stream(data, self._stream.remote)
+        self._codec.check_times(reply)
+        waiting = self._pending.get(reply.in_reply_to or MessageId(b""))
+        if waiting is None:
+            # The request gave up, or was never made.
+            self._counts["replies.unexpected"] += 1
+            return
+        waiting.reply = reply
+        waiting.answered.set()
+
+    def give_up(self) -> None:
+        """Let whoever waits here have a `PeerLostError`, and take nothing new."""
+        self.broken = True
+        for waiting in self._pending.values():
+            waiting.answered.set()
+
+    async def aclose(self) -> None:
+        """Give up, and close the stream."""
+        self.give_up()
+        await self._stream.aclose()
+
+
+@final
+class Lines:
+    """The lines to all peers, opened when first needed."""
+
+    def __init__(
+        self,
+        host: Host,
+        codec: MessageCodec,
+        *,
+        nursery: trio.Nursery,
+        counts: Counter[str],
+    ) -> None:
+        self._host = host
+        self._codec = codec
+        self._nursery = nursery
+        self._counts = counts
+        self._lines: dict[PeerId, Line] = {}
+        self._opening: dict[PeerId, trio.Lock] = {}
+
+    async def to(self, peer_id: PeerId) -> Line:
+        """Return the line to a connected peer.
+
+        Raises:
+            PeerUnreachableError: Not connected, or no stream could be opened.
+        """
+        line = self._lines.get(peer_id)
+        if line is not None and not line.broken:
+            return line
+        if peer_id not in self._host.connected():
+            raise PeerUnreachableError(f"{peer_id} is not connected")
+        lock = self._opening.setdefault(peer_id, trio.Lock())
+        async with lock:
+            line = self._lines.get(peer_id)
+            if line is None or line.broken:
+                line = await self._open(peer_id)
+        return line
+
+    async def _open(self, peer_id: PeerId) -> Line:
+        stream = await self._host.open_stream(peer_id)
+        line = self._lines[peer_id] = Line(stream, self._codec, self._counts)
+        start_clean(self._nursery, line.read_replies)
+        return line
+
+    def drop(self, peer_id: PeerId) -> None:
+        """Give up the line to a peer that is gone; who waits is told at once."""
+        self._opening.pop(peer_id, None)
+        line = self._lines.pop(peer_id, None)
+        if line is not None:
+            line.give_up()
+            start_clean(self._nursery, line.aclose)

@@ -1,0 +1,124 @@
+"""Starting and stopping a `PeerNode`: where the parts are wired."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from zerostate.clock import Clock
+from zerostate.evidence.identity import Identity
+from zerostate.p2p.codec import MessageCodec
+from zerostate.p2p.config import P2PConfig
+from zerostate.p2p.gossip import Gossip
+from zerostate.p2p.host import Host, HostOpener
+from zerostate.p2p.lines import Lines
+from zerostate.p2p.node import PeerNode
+from zerostate.p2p.presence import Presence
+from zerostate.p2p.serving import RequestServer
+from zerostate.p2p.switchboard import Switchboard
+from zerostate.p2p.tasks import open_background
+from zerostate.p2p.tracing import P2PTracer
+from zerostate.p2p.trust import Trust
+from zerostate.p2p.watchdog import Watchdog
+
+
+@asynccontextmanager
+async def open_peer_node(
+    config: P2PConfig,
+    identity: Identity,
+    *,
+    tracer: P2PTracer,
+    clock: Clock,
+    opener: HostOpener | None = None,
+) -> AsyncIterator[PeerNode]:
+    """Run a peer: listening inside the block, everything closed after it.
+
+    Handlers still at work when the block is left are cancelled.
+
+    Args:
+        config: Where to listen, whom to trust, how long to wait.
+        identity: Our key; the peer id follows from it.
+        tracer: Opens the layer's spans.
+        clock: Stamps messages and checks theirs.
+        opener: The transport; None takes libp2p.
+
+    Yields:
+        The peer, ready to connect and to be connected to.
+
+    Raises:
+        PortInUseError: An address to listen on is taken.
+    """
+    async with open_background() as nursery:
+        presence = Presence()
+        switchboard = Switchboard(presence, nursery)
+        start = opener if opener is not None else _libp2p(config, identity)
+        async with start(switchboard) as host:
+            yield _assemble(
+                config,
+                identity,
+                host,
+                tracer=tracer,
+                clock=clock,
+                presence=presence,
+                switchboard=switchboard,
+                nursery=nursery,
+            )
+
+
+def _assemble(
+    config: P2PConfig,
+    identity: Identity,
+    host: Host,
+    *,
+    tracer: P2PTracer,
+    clock: Clock,
+    presence: Presence,
+    switchboard: Switchboard,
+    nursery: trio.Nursery,
+) -> PeerNode:
+    counts: Counter[str] = Counter()
+    trust = Trust(config.known)
+    codec = MessageCodec(config, identity, clock)
+    lines = Lines(host, codec, nursery=nursery, counts=counts)
+    gossip = Gossip(
+        host,
+        config,
+        codec,
+        me=identity.peer_id,
+        tracer=tracer,
+        trust=trust,
+        nursery=nursery,
+        counts=counts,
+    )
+    server = RequestServer(
+        config,
+        codec,
+        gossip,
+        tracer=tracer,
+        trust=trust,
+        nursery=nursery,
+        counts=counts,
+    )
+    watchdog = Watchdog(host, presence, config, counts=counts)
+    switchboard.attach(watchdog=watchdog, lines=lines, gossip=gossip, server=server)
+    return PeerNode(
+        config,
+        identity.peer_id,
+        host=host,
+        codec=codec,
+        lines=lines,
+        gossip=gossip,
+        server=server,
+        presence=presence,
+        trust=trust,
+        tracer=tracer,
+        counts=counts,
+    )
+
+
+def _libp2p(config: P2PConfig, identity: Identity) -> HostOpener:
+    # Importing libp2p takes most of a second: only who really opens a peer pays.
+    from zerostate.p2p._libp2p import libp2p_host  # noqa: PLC0415  # see above
+
+    return libp2p_host(config, identity)

@@ -1,0 +1,60 @@
+"""What happens when the host reports something."""
+
+from typing import Final, final
+
+import trio
+
+from zerostate.ids import PeerId
+from zerostate.p2p.gossip import Gossip
+from zerostate.p2p.host import Stream
+from zerostate.p2p.lines import Lines
+from zerostate.p2p.presence import Presence
+from zerostate.p2p.serving import RequestServer
+from zerostate.p2p.tasks import start_clean
+from zerostate.p2p.watchdog import Watchdog
+
+
+@final
+class Switchboard:
+    """The host's listener. Events before `attach` wait for it; none is lost."""
+
+    def __init__(self, presence: Presence, nursery: trio.Nursery) -> None:
+        self._presence = presence
+        self._nursery = nursery
+        self._attached: Final = trio.Event()
+        self._watchdog: Watchdog | None = None
+        self._lines: Lines | None = None
+        self._gossip: Gossip | None = None
+        self._server: RequestServer | None = None
+
+    def attach(
+        self, *, watchdog: Watchdog, lines: Lines, gossip: Gossip, server: RequestServer
+    ) -> None:
+        """Begin to pass events on to the parts of the layer."""
+        self._watchdog = watchdog
+        self._lines = lines
+        self._gossip = gossip
+        self._server = server
+        for peer_id in self._presence.peers():
+            start_clean(self._nursery, watchdog.guard, peer_id)
+        self._attached.set()
+
+    def connected(self, peer_id: PeerId) -> None:
+        """Note the peer and start to watch it."""
+        if self._presence.arrived(peer_id) and self._watchdog is not None:
+            start_clean(self._nursery, self._watchdog.guard, peer_id)
+
+    def disconnected(self, peer_id: PeerId) -> None:
+        """Wake everybody who waits for the peer."""
+        if self._presence.left(peer_id) and self._lines is not None:
+            self._lines.drop(peer_id)
+
+    async def stream_opened(self, stream: Stream) -> None:
+        """Serve the requests that come on `stream`."""
+        await self._attached.wait()
+        if self._server is not None:
+            await self._server.serve(stream)
+
+    def gossip_arrived(self, topic: str, forwarder: PeerId, data: bytes) -> bool:
+        """Take a message from the mesh; return whether it is worth forwarding."""
+        return self._gossip is not None and self._gossip.arrived(topic, forwarder, data)

@@ -1,0 +1,186 @@
+"""The spans of the peer-to-peer layer: words, not deeds."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, final
+
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import Link, Span, TracerProvider
+
+from zerostate.ids import MessageId, PeerId
+from zerostate.p2p.address import PeerAddress
+from zerostate.p2p.message import Message
+from zerostate.semconv import attributes as attr
+from zerostate.semconv import spans
+from zerostate.telemetry.propagation import TraceCarrier
+from zerostate.telemetry.spans import LayerTracer
+
+MESSAGING_SYSTEM: Final = "libp2p"
+"""Value of ``messaging.system``; a custom one, as the convention allows."""
+
+_Attributes = dict[str, str | int]
+
+
+@final
+class P2PTracer(LayerTracer):
+    """Opens ``p2p.*`` spans. No payload goes into an attribute, only its size."""
+
+    def __init__(self, provider: TracerProvider | None = None) -> None:
+        super().__init__("p2p", provider)
+
+    def trace_connection(self, address: PeerAddress) -> AbstractContextManager[Span]:
+        """Cover a dial, until the secured connection stands (INTERNAL)."""
+        return self.span(
+            spans.P2P_CONNECTION_ESTABLISH,
+            {
+                attr.PEER_ID: address.peer_id,
+                attr.NETWORK_TRANSPORT: "tcp",
+                attr.NETWORK_PEER_ADDRESS: address.ip,
+            },
+        )
+
+    def trace_request(
+        self,
+        peer_id: PeerId,
+        message_type: str,
+        *,
+        message_id: MessageId,
+        body_size: int,
+    ) -> AbstractContextManager[Span]:
+        """Cover a message on a direct stream, from encoding to its reply (CLIENT)."""
+        attributes = _message(message_type, message_id, body_size)
+        attributes |= {
+            attr.PEER_ID: peer_id,
+            attr.MESSAGING_OPERATION_NAME: "request",
+            attr.MESSAGING_OPERATION_TYPE: "send",
+        }
+        return self.span(spans.P2P_MESSAGE_CLIENT, attributes, type=message_type)
+
+    @contextmanager
+    def trace_handling(self, message: Message, *, trust: str | None) -> Iterator[Span]:
+        """Cover a handler of a message from a direct stream (SERVER).
+
+        Args:
+            message: What arrived.
+            trust: None to go on with the author's trace; otherwise the span starts a
+                trace of its own with a link, and the link says this about the author.
+        """
+        attributes = _incoming(message)
+        attributes[attr.MESSAGING_OPERATION_NAME] = "handle"
+        attributes[attr.MESSAGING_OPERATION_TYPE] = "process"
+        with (
+            _remote(message, trust) as (context, links),
+            self.span(
+                spans.P2P_MESSAGE_SERVER,
+                attributes,
+                context=context,
+                links=links,
+                type=message.type,
+            ) as span,
+        ):
+            yield span
+
+    def trace_message(
+        self, message_type: str, *, body_size: int, message_id: MessageId | None = None
+    ) -> AbstractContextManager[Span]:
+        """Cover a message around its gossip hop, sending or handling (INTERNAL)."""
+        attributes = _message(message_type, message_id, body_size)
+        return self.span(spans.P2P_MESSAGE, attributes, type=message_type)
+
+    def trace_gossip_publish(
+        self,
+        topic: str,
+        message_type: str,
+        *,
+        message_id: MessageId,
+        to: PeerId | None,
+        body_size: int,
+        sequence: int,
+    ) -> AbstractContextManager[Span]:
+        """Cover sealing a message and handing it to the mesh (PRODUCER)."""
+        attributes = _message(message_type, message_id, body_size)
+        attributes |= {
+            attr.MESSAGING_DESTINATION_NAME: topic,
+            attr.MESSAGING_OPERATION_NAME: "publish",
+            attr.MESSAGING_OPERATION_TYPE: "send",
+            attr.GOSSIP_SEQUENCE: sequence,
+        }
+        if to is not None:
+            attributes[attr.PEER_ID] = to
+        return self.span(spans.P2P_GOSSIP_PUBLISH, attributes)
+
+    @contextmanager
+    def trace_gossip_deliver(
+        self, message: Message, *, forwarder: PeerId, trust: str | None
+    ) -> Iterator[Span]:
+        """Cover a message's arrival from the mesh, with what it sets off (CONSUMER).
+
+        Args:
+            message: What arrived.
+            forwarder: The neighbour that handed it on.
+            trust: None to go on with the author's trace; otherwise the span starts a
+                trace of its own with a link, and the link says this about the author.
+        """
+        attributes = _incoming(message)
+        attributes |= {
+            attr.MESSAGING_DESTINATION_NAME: message.topic or "",
+            attr.MESSAGING_OPERATION_NAME: "deliver",
+            attr.MESSAGING_OPERATION_TYPE: "process",
+            attr.GOSSIP_SEQUENCE: message.sequence,
+            attr.GOSSIP_FORWARDER: forwarder,
+        }
+        with (
+            _remote(message, trust) as (context, links),
+            self.span(
+                spans.P2P_GOSSIP_DELIVER, attributes, context=context, links=links
+            ) as span,
+        ):
+            yield span
+
+    def carrier(self) -> TraceCarrier:
+        """Return the current span as it goes out with a message."""
+        return TraceCarrier.inject()
+
+    def record_peers(self, span: Span, peers: int) -> None:
+        """Note on a publishing span to how many neighbours the message went."""
+        span.set_attribute(attr.GOSSIP_PEERS, peers)
+
+
+@contextmanager
+def _remote(
+    message: Message, trust: str | None
+) -> Iterator[tuple[Context, tuple[Link, ...]]]:
+    if trust is not None:
+        author: dict[str, str] = {
+            attr.LINK_AUTHOR: message.author,
+            attr.LINK_TRUST: trust,
+        }
+        yield Context(), message.carrier.link(author)
+        return
+    context = message.carrier.extract()
+    # Attached, so that the author's baggage reaches the handler too: opening a span
+    # with a context takes only the span out of it.
+    token = attach(context)
+    try:
+        yield context, ()
+    finally:
+        detach(token)
+
+
+def _message(
+    message_type: str, message_id: MessageId | None, body_size: int
+) -> _Attributes:
+    attributes: _Attributes = {
+        attr.MESSAGING_SYSTEM: MESSAGING_SYSTEM,
+        attr.MESSAGE_TYPE: message_type,
+        attr.MESSAGING_BODY_SIZE: body_size,
+    }
+    if message_id is not None:
+        attributes[attr.MESSAGING_MESSAGE_ID] = message_id.hex()
+    return attributes
+
+
+def _incoming(message: Message) -> _Attributes:
+    attributes = _message(message.type, message.id, len(message.body))
+    attributes[attr.PEER_ID] = message.author
+    return attributes

@@ -1,0 +1,45 @@
+"""The closed list of message types.
+
+A type becomes part of a span name (``p2p.message.<type>``), so nobody outside may make
+one up: a sender refuses an unregistered type, a receiver refuses and counts it.
+"""
+
+from typing import Final
+
+from zerostate.errors import UnknownMessageTypeError
+
+GUILD_ANNOUNCE: Final = "guild_announce"
+GUILD_JOIN: Final = "guild_join"
+GUILD_HEARTBEAT: Final = "guild_heartbeat"
+TASK_REQUEST: Final = "task_request"
+TASK_ACCEPT: Final = "task_accept"
+TASK_RESULT: Final = "task_result"
+CHANNEL_OPEN: Final = "channel_open"
+PAYMENT_UPDATE: Final = "payment_update"
+
+REGISTERED_TYPES: Final = frozenset(
+    {
+        GUILD_ANNOUNCE,
+        GUILD_JOIN,
+        GUILD_HEARTBEAT,
+        TASK_REQUEST,
+        TASK_ACCEPT,
+        TASK_RESULT,
+        CHANNEL_OPEN,
+        PAYMENT_UPDATE,
+    }
+)
+"""Every message type. A reply has the type of its request and names it in the wire
+field ``in_reply_to``, so replies need no types of their own."""
+
+
+def require_registered(message_type: str) -> str:
+    """Return `message_type` if it is registered.
+
+    Raises:
+        UnknownMessageTypeError: It is not in `REGISTERED_TYPES`.
+    """
+    if message_type not in REGISTERED_TYPES:
+        known = ", ".join(sorted(REGISTERED_TYPES))
+        raise UnknownMessageTypeError(f"{message_type[:40]!r}; registered are {known}")
+    return message_type
