@@ -18,11 +18,11 @@
  *
  * @typedef {object} TraceLink
  * @property {string} traceId The other trace.
- * @property {string} spanId
+ * @property {string} spanId The span of the other trace that links, or is linked to.
  * @property {"in" | "out"} direction "in": the other trace links to this one.
  * @property {string} rootServiceName
  * @property {string} rootOperationName
- * @property {string[]} spanNames
+ * @property {string[]} spanNames Empty when the other trace is not stored.
  */
 
 /** Longest wait for an answer: a trace of the largest size takes a few seconds. */

@@ -192,9 +192,12 @@ async function drawLinks(page, traceId, target) {
  */
 function linkList(title, links) {
   if (!links.length) return [];
-  const items = links.slice(0, MAX_LINKS).map((link) => {
-    const href = `/trace/${encodeURIComponent(link.traceId)}`;
-    const name = link.rootOperationName || "root span missing";
+  // Several spans of one trace may be linked: that is one trace to list.
+  const traces = [...new Map(links.map((link) => [link.traceId, link])).values()];
+  const items = traces.slice(0, MAX_LINKS).map((link) => {
+    const href = `/trace/${encodeURIComponent(link.traceId)}?span=${encodeURIComponent(link.spanId)}`;
+    const stored = link.spanNames?.length > 0;
+    const name = link.rootOperationName || (stored ? "root span missing" : "not stored here");
     return h(
       "li",
       { "data-testid": "linked-trace", "data-trace-id": link.traceId },
@@ -204,6 +207,7 @@ function linkList(title, links) {
       h("span", { class: "linked-spans" }, outside((link.spanNames ?? []).join(", "))),
     );
   });
-  if (links.length > MAX_LINKS) items.push(h("li", {}, `and ${plural(links.length - MAX_LINKS, "more trace")}`));
-  return [h("h2", {}, title, h("span", { class: "count" }, links.length)), h("ul", {}, ...items)];
+  const rest = traces.length - MAX_LINKS;
+  if (rest > 0) items.push(h("li", {}, `and ${plural(rest, "more trace")}`));
+  return [h("h2", {}, title, h("span", { class: "count" }, traces.length)), h("ul", {}, ...items)];
 }
