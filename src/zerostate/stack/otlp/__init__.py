@@ -26,3 +26,9 @@ from zerostate.stack.otlp.model import ValueMap as ValueMap
 from zerostate.stack.otlp.model import service_name as service_name
 from zerostate.stack.otlp.protobuf_decode import decode_protobuf as decode_protobuf
 from zerostate.stack.otlp.protobuf_encode import encode_protobuf as encode_protobuf
+from zerostate.stack.otlp.replies import export_response_json as export_response_json
+from zerostate.stack.otlp.replies import (
+    export_response_protobuf as export_response_protobuf,
+)
+from zerostate.stack.otlp.replies import status_json as status_json
+from zerostate.stack.otlp.replies import status_protobuf as status_protobuf

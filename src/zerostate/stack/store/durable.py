@@ -48,6 +48,20 @@ class StoreCounters:
     failed_writes: int = 0
     failed_removals: int = 0
 
+    def to_json(self) -> dict[str, int]:
+        """Return the counters as the API shows them."""
+        return {
+            "spans": self.spans,
+            "logBytes": self.log_bytes,
+            "replayedSpans": self.replayed_spans,
+            "retiredSpans": self.retired_spans,
+            "tornBytes": self.torn_bytes,
+            "corruptRegions": self.corrupt_regions,
+            "corruptBytes": self.corrupt_bytes,
+            "failedWrites": self.failed_writes,
+            "failedRemovals": self.failed_removals,
+        }
+
 
 @dataclass(slots=True)
 class _Waiting:
