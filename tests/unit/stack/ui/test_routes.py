@@ -45,7 +45,9 @@ async def test_every_import_of_a_module_is_served() -> None:
             seen.add(name)
             answer = await http.get(f"/static/{name}")
             assert answer.status_code == 200, name
-            todo += re.findall(r'^import .* from "\./([^"]+)"', answer.text, re.MULTILINE)
+            todo += re.findall(
+                r'^import .* from "\./([^"]+)"', answer.text, re.MULTILINE
+            )
     assert {"search.js", "timeline.js", "detail.js", "model.js"} <= seen
 
 
