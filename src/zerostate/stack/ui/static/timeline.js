@@ -10,7 +10,7 @@ import { rowsOf } from "./model.js";
 /** Rows that are drawn at first, and that each request for more adds. */
 const PAGE_ROWS = 1000;
 
-/** Rows in the document at once, whatever the trace's size; measured: 1 s to draw. */
+/** Rows in the document at once, whatever the trace's size; measured: 6,000 took 1.5 s. */
 const MAX_ROWS = 4000;
 
 /** Levels that are indented; deeper rows stay at this one, so that names stay legible. */
