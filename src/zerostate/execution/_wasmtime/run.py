@@ -1,0 +1,297 @@
+"""One module from compile to measure, inside a worker process."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Final, final
+
+from wasmtime import (
+    Config,
+    Engine,
+    ExitTrap,
+    Func,
+    FuncType,
+    Instance,
+    Module,
+    Store,
+    Trap,
+    TrapCode,
+    WasiConfig,
+    WasmtimeError,
+)
+
+from zerostate import errors
+from zerostate.execution._wasmtime.memory import MemoryCreator, MemoryLedger
+from zerostate.execution._wasmtime.settings import ENGINE_SETTINGS
+from zerostate.execution._wasmtime.wasi import GuestIo, build_linker
+
+MAX_TABLE_ELEMENTS: Final = 100_000
+"""Most elements of a table, 8 bytes each: enough for a function table of 8 MiB of
+code."""
+
+MAX_TABLES: Final = 4
+"""Most tables of a module; compilers make one."""
+
+MAX_TEXT_CHARS: Final = 300
+"""Longest part of an engine message that is passed on."""
+
+_WASM_PREAMBLE: Final = b"\0asm\x01\0\0\0"
+_OK: Final = "ok"
+_EPOCHS_TO_STOP: Final = 1
+
+
+class NotRunnableError(Exception):
+    """The module cannot be compiled or linked.
+
+    Args:
+        code: Code of the `zerostate.errors` class for it.
+        message: What is wrong, for people.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What one run may use; see `zerostate.execution.manifest.Limits`."""
+
+    fuel: int
+    memory_bytes: int
+    wall_s: float
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the module ended."""
+
+    outcome: str
+    """``ok`` or an error code."""
+
+    exit_code: int = 0
+    trap: str = ""
+    message: str = ""
+    fuel_is_exact: bool = True
+    """False after a trap: wasmtime then reports too little (its issue 13802)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What the module used."""
+
+    fuel_used: int
+    memory_peak_bytes: int
+    output_bytes: int
+
+
+@final
+class Compiled:
+    """A compiled module with the engine that it belongs to."""
+
+    def __init__(self, wasm: bytes, *, stack_bytes: int) -> None:
+        """Compile `wasm`.
+
+        Raises:
+            NotRunnableError: It is not a valid WebAssembly module.
+        """
+        # The wasmtime package would also take the text format.
+        if not wasm.startswith(_WASM_PREAMBLE):
+            raise NotRunnableError(
+                errors.ModuleError.code,
+                "not WebAssembly: a module starts with the bytes 00 61 73 6d 01 00 00 00",
+            )
+        config = Config()
+        for name, value in ENGINE_SETTINGS.items():
+            setattr(config, name, value)
+        config.max_wasm_stack = stack_bytes
+        self.memories: Final = MemoryCreator()
+        self.memories.install(config)
+        self.engine: Final = Engine(config)
+        try:
+            Module.validate(self.engine, wasm)
+            self.module: Final = Module(self.engine, wasm)
+        except WasmtimeError as exc:
+            raise NotRunnableError(
+                errors.ModuleError.code, f"not a valid module: {_brief(exc)}"
+            ) from exc
+
+
+@final
+class Run:
+    """One run of a compiled module. Use once, then `close`."""
+
+    def __init__(
+        self, compiled: Compiled, limits: RunLimits, *, stdin: bytes, seed: bytes
+    ) -> None:
+        self._compiled = compiled
+        self._limits = limits
+        self._left_s = limits.wall_s
+        self._deadline_passed = False
+        self._ended: Ended | None = None
+        self._start: Func | None = None
+        self._memory = MemoryLedger(limits.memory_bytes)
+        self._guest = GuestIo(
+            stdin=stdin,
+            output_bytes=limits.output_bytes,
+            seed=seed,
+            on_overflow=compiled.engine.increment_epoch,
+        )
+        self._store = Store(compiled.engine)
+        self._store.set_fuel(limits.fuel)
+        self._store.set_epoch_deadline(_EPOCHS_TO_STOP)
+        self._store.set_limits(
+            table_elements=MAX_TABLE_ELEMENTS,
+            tables=MAX_TABLES,
+            instances=1,
+            memories=1,
+        )
+
+    def instantiate(self, argv: tuple[str, ...], entry_point: str) -> Ended:
+        """Link the module, give it its memory and run its start function, if any.
+
+        Raises:
+            NotRunnableError: It imports what we do not give, exports no usable entry
+                point, or starts with more memory than it may have.
+        """
+        wasi = WasiConfig()
+        wasi.argv = argv
+        self._store.set_wasi(wasi)
+        self._compiled.memories.charge(self._memory)
+        linker = build_linker(self._compiled.engine, self._guest)
+        instances: list[Instance] = []
+        ended = self._guarded(
+            lambda: instances.append(
+                linker.instantiate(self._store, self._compiled.module)
+            )
+        )
+        if ended.outcome == _OK and instances:
+            self._start = self._entry(instances[0], entry_point)
+        return ended
+
+    def execute(self) -> Ended:
+        """Call the entry point, until it ends or is stopped."""
+        start = self._start
+        if start is None:
+            raise RuntimeError("execute before instantiate")
+        return self._guarded(lambda: start(self._store))
+
+    @property
+    def output(self) -> bytes:
+        """What the module wrote to standard output."""
+        return bytes(self._guest.stdout)
+
+    def measure(self) -> Measurement:
+        """Return what was used so far; all of the fuel when that is not known."""
+        exact = self._ended is None or self._ended.fuel_is_exact
+        left = self._store.get_fuel() if exact else 0
+        return Measurement(
+            fuel_used=self._limits.fuel - left,
+            memory_peak_bytes=self._memory.peak_bytes,
+            output_bytes=self._guest.written_bytes,
+        )
+
+    def close(self) -> None:
+        """Free the module's memory."""
+        self._store.close()
+
+    def _entry(self, instance: Instance, name: str) -> Func:
+        entry = instance.exports(self._store).get(name)
+        if not isinstance(entry, Func):
+            raise NotRunnableError(
+                errors.ModuleError.code,
+                f"exports no function {name}; build it as a WASI command",
+            )
+        signature: FuncType = entry.type(self._store)
+        if signature.params or signature.results:
+            raise NotRunnableError(
+                errors.ModuleError.code, f"{name} must take and return nothing"
+            )
+        return entry
+
+    def _guarded(self, call: Callable[[], object]) -> Ended:
+        try:
+            with self._deadline():
+                call()
+            ended = Ended(_OK)
+        except ExitTrap as exc:
+            ended = _exited(exc.code)
+        except Trap as exc:
+            ended = _trapped(exc)
+        except WasmtimeError as exc:
+            if not self._memory.denied_bytes:
+                raise NotRunnableError(errors.ModuleError.code, _brief(exc)) from exc
+            ended = Ended(errors.TrapError.code)
+        self._ended = self._blamed(ended)
+        return self._ended
+
+    def _blamed(self, ended: Ended) -> Ended:
+        """Return `ended` with the limit that was behind it, if one was."""
+        exit_code, trap, exact = ended.exit_code, ended.trap, ended.fuel_is_exact
+        if self._guest.overflowed:
+            code = errors.OutputLimitError.code
+            text = f"wrote more than the {self._limits.output_bytes} bytes allowed"
+        elif self._deadline_passed and ended.trap == _name(TrapCode.INTERRUPT):
+            code = errors.DeadlineError.code
+            text = f"still running after the {self._limits.wall_s:g} s allowed"
+        elif ended.trap == _name(TrapCode.OUT_OF_FUEL):
+            code = errors.OutOfFuelError.code
+            text = f"used up its {self._limits.fuel} units of fuel"
+        elif ended.outcome != _OK and self._memory.denied_bytes:
+            code = errors.MemoryLimitError.code
+            text = (
+                f"asked for {self._memory.denied_bytes} bytes of memory; allowed are "
+                f"{self._limits.memory_bytes}"
+            )
+        else:
+            return ended
+        return Ended(code, exit_code, trap, text, exact)
+
+    @contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """Stop the module when what is left of its wall clock has passed."""
+        done = Event()
+        started = time.monotonic()
+
+        def watch() -> None:
+            if not done.wait(self._left_s):
+                self._deadline_passed = True
+                self._compiled.engine.increment_epoch()
+
+        watcher = Thread(target=watch, name="deadline", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+            self._left_s = max(0.0, self._left_s - (time.monotonic() - started))
+
+
+def _exited(exit_code: int) -> Ended:
+    if exit_code == 0:
+        return Ended(_OK)
+    text = f"the module ended with exit code {exit_code}"
+    return Ended(errors.ExitCodeError.code, exit_code, message=text)
+
+
+def _trapped(trap: Trap) -> Ended:
+    code = trap.trap_code
+    name = _name(code) if code is not None else "host"
+    return Ended(
+        errors.TrapError.code,
+        trap=name,
+        message=f"the module trapped: {name.replace('_', ' ')}",
+        fuel_is_exact=code is TrapCode.OUT_OF_FUEL,
+    )
+
+
+def _name(code: TrapCode) -> str:
+    return code.name.lower()
+
+
+def _brief(exc: WasmtimeError) -> str:
+    return " ".join(str(exc).split())[:MAX_TEXT_CHARS]

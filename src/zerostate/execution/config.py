@@ -1,0 +1,65 @@
+"""How this node runs tasks."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from zerostate.errors import ConfigError
+from zerostate.execution.frames import MAX_BODY_BYTES
+
+MAX_WORKERS: Final = 64
+"""Most worker processes of one node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionConfig:
+    """How many tasks run at once, and what a task may bring.
+
+    What a task may use stands in its manifest, within the bounds of
+    `zerostate.execution.manifest`.
+
+    Raises:
+        ConfigError: Lists every field that cannot be used.
+    """
+
+    workers: int = 1
+    """Worker processes, and so tasks at once (1 to 64)."""
+
+    max_waiting: int = 16
+    """Tasks that may wait for a worker; one more is refused."""
+
+    max_module_bytes: int = 8 << 20
+    """Largest module. Compiling takes about 2 s of CPU a MB."""
+
+    max_input_bytes: int = 8 << 20
+    """Largest input."""
+
+    start_timeout_s: float = 10.0
+    """Longest wait for a worker process to be ready; it takes about 0.2 s."""
+
+    compile_timeout_s: float = 20.0
+    """Longest compilation; fuel does not bound it."""
+
+    kill_grace_s: float = 1.0
+    """How long after its own deadline a worker that does not answer is killed."""
+
+    capabilities: tuple[str, ...] = ("wasm",)
+    """What a manifest may ask for."""
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"execution.{name}: {value} is not within {low} to {high}"
+            for name, value, low, high in (
+                ("workers", self.workers, 1, MAX_WORKERS),
+                ("max_waiting", self.max_waiting, 0, 10_000),
+                ("max_module_bytes", self.max_module_bytes, 8, MAX_BODY_BYTES),
+                ("max_input_bytes", self.max_input_bytes, 0, MAX_BODY_BYTES),
+                ("start_timeout_s", self.start_timeout_s, 0.1, 600),
+                ("compile_timeout_s", self.compile_timeout_s, 0.1, 600),
+                ("kill_grace_s", self.kill_grace_s, 0.1, 60),
+            )
+            if not low <= value <= high
+        ]
+        if not self.capabilities:
+            problems.append('execution.capabilities: empty; at least "wasm"')
+        if problems:
+            raise ConfigError(*problems)

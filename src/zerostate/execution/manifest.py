@@ -1,0 +1,181 @@
+"""Manifests: what a requester asks for, within which limits, at which terms."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Final, Literal, Self, final
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from zerostate.errors import ManifestError
+from zerostate.units import Minor
+
+MAX_MANIFEST_BYTES: Final = 16 << 10
+"""Largest manifest: it travels in a gossip message."""
+
+MAX_PROBLEMS: Final = 20
+"""Most problems that one error lists."""
+
+GIGAFUEL: Final = 1_000_000_000
+"""Units of fuel that `PriceTerms.per_gigafuel` pays for; about a second of one core."""
+
+MAX_AMOUNT: Final = 2**63 - 1
+"""Largest amount in terms, in the smallest unit: what a receipt can hold."""
+
+_MIB: Final = 1 << 20
+
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+_Version = Annotated[
+    str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")
+]
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_Argument = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00]*$")]
+_Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
+
+
+class _Strict(BaseModel):
+    """Refuses unknown fields and never converts one type into another."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False
+    )
+
+
+@final
+class Limits(_Strict):
+    """What the module may use before it is stopped."""
+
+    fuel: int = Field(default=10 * GIGAFUEL, ge=1, le=100_000 * GIGAFUEL)
+    """Fuel: about one unit an instruction."""
+
+    memory_bytes: int = Field(default=64 * _MIB, ge=64 << 10, le=1 << 30)
+    """Linear memory."""
+
+    wall_s: float = Field(default=30.0, gt=0, le=600)
+    """Seconds of running."""
+
+    output_bytes: int = Field(default=_MIB, ge=0, le=8 * _MIB)
+    """Standard output and standard error together."""
+
+    stack_bytes: int = Field(default=512 << 10, ge=16 << 10, le=_MIB)
+    """The engine's stack; C programs also have one in their memory."""
+
+
+@final
+class PriceTerms(_Strict):
+    """What a good result costs, in the smallest unit; a failed task costs nothing."""
+
+    base: _Amount
+    """For any good result."""
+
+    per_gigafuel: _Amount
+    """For each thousand million units of fuel, and pro rata."""
+
+    max_total: _Amount
+    """Most that is paid."""
+
+    def price(self, fuel_used: int) -> Minor:
+        """Return the price of `fuel_used`: integers only, rounded up, capped.
+
+        Raises:
+            ValueError: `fuel_used` is negative.
+        """
+        if fuel_used < 0:
+            raise ValueError(f"fuel_used: {fuel_used} is negative")
+        for_fuel = -(-self.per_gigafuel * fuel_used // GIGAFUEL)
+        return Minor(min(self.base + for_fuel, self.max_total))
+
+
+@final
+class Manifest(_Strict):
+    """One task's module, arguments, limits and terms."""
+
+    name: _Name
+    """Name for people and traces; also the module's first argument."""
+
+    version: _Version
+    """Version of the module, for people."""
+
+    module_sha256: _Sha256
+    """Which module, in hex."""
+
+    entry_point: Literal["_start"] = "_start"
+    """The function to call: a WASI command's."""
+
+    args: tuple[_Argument, ...] = Field(default=(), max_length=64)
+    """Arguments after the first."""
+
+    limits: Limits = Limits()
+    """What the module may use."""
+
+    price: PriceTerms
+    """What the requester pays."""
+
+    capabilities: tuple[_Name, ...] = Field(
+        default=("wasm",), min_length=1, max_length=16
+    )
+    """What an executor must offer."""
+
+    @model_validator(mode="after")
+    def _base_is_within_the_cap(self) -> Self:
+        if self.price.base > self.price.max_total:
+            raise ValueError("price.base is more than price.max_total")
+        return self
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Return the manifest in the JSON document `data`.
+
+        Raises:
+            ManifestError: Lists every problem, each as ``field: what is wrong``.
+        """
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise ManifestError(
+                f"manifest: {len(data)} bytes; the limit is {MAX_MANIFEST_BYTES}"
+            )
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as exc:
+            raise ManifestError(*_problems(exc)) from exc
+
+    def canonical_bytes(self) -> bytes:
+        """Return the manifest as JSON, written in the one way that we hash.
+
+        Sorted keys, no blanks, ASCII; no default is left out.
+        """
+        return json.dumps(
+            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")
+        ).encode("ascii")
+
+    def sha256(self) -> str:
+        """Return the hash of `canonical_bytes`, in hex.
+
+        A receipt names the hash of the bytes that the executor was sent: the same, for
+        a manifest that travels as `canonical_bytes`.
+        """
+        return hashlib.sha256(self.canonical_bytes()).hexdigest()
+
+
+def load_manifest(data: bytes) -> Manifest:
+    """Return the manifest in `data`; see `Manifest.parse`.
+
+    Raises:
+        ManifestError: Lists every problem.
+    """
+    return Manifest.parse(data)
+
+
+def _problems(exc: ValidationError) -> list[str]:
+    found = exc.errors(include_url=False, include_context=False, include_input=False)
+    return [_problem(error) for error in found[:MAX_PROBLEMS]]
+
+
+def _problem(error: Any) -> str:  # noqa: ANN401  # pydantic_core.ErrorDetails is not exported by pydantic
+    place = ".".join(str(part)[:64] for part in error["loc"]) or "manifest"
+    return f"{place}: {str(error['msg']).removeprefix('Value error, ')}"

@@ -1,0 +1,102 @@
+"""A fixed number of worker processes, replaced when they are lost."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, final
+
+import trio
+
+from zerostate.errors import ExecutorBusyError, WorkerLostError
+from zerostate.execution.config import ExecutionConfig
+from zerostate.execution.worker_process import WorkerProcess
+
+_log: Final = logging.getLogger(__name__)
+
+
+@final
+class WorkerPool:
+    """Hands out workers, one to a task. `start` before use, `aclose` after."""
+
+    def __init__(self, config: ExecutionConfig) -> None:
+        self._config = config
+        self._give_back, self._take = trio.open_memory_channel[WorkerProcess | None](
+            config.workers
+        )
+        self._workers: set[WorkerProcess] = set()
+        self.replaced: int = 0
+        """Workers that were lost or killed and replaced, since the start."""
+
+    async def start(self) -> None:
+        """Start all workers and wait until each is ready.
+
+        Raises:
+            WorkerLostError: One did not start. `aclose` ends the others.
+        """
+        started = [self._spawn() for _ in range(self._config.workers)]
+        for worker in started:
+            if worker is None:
+                raise WorkerLostError("no worker process could be started")
+            await worker.wait_ready(self._config.start_timeout_s)
+            self._give_back.send_nowait(worker)
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[WorkerProcess]:
+        """Wait for a worker and lend it.
+
+        A worker that does not come back idle is killed, and another one is started.
+
+        Raises:
+            ExecutorBusyError: `max_waiting` tasks wait already.
+            WorkerLostError: No worker could be started.
+        """
+        if self._take.statistics().tasks_waiting_receive >= self._config.max_waiting:
+            try:
+                lent = self._take.receive_nowait()
+            except trio.WouldBlock as exc:
+                raise ExecutorBusyError(
+                    f"{self._config.max_waiting} tasks wait for a worker already; "
+                    "try again later"
+                ) from exc
+        else:
+            lent = await self._take.receive()
+        try:
+            lent = await self._usable(lent)
+            yield lent
+        finally:
+            if lent is None or not lent.is_idle:
+                lent = await self._replace(lent)
+            self._give_back.send_nowait(lent)
+
+    async def aclose(self) -> None:
+        """End every worker process.
+
+        Cancellation: waits to the end all the same, within `REAP_TIMEOUT_S` a worker.
+        """
+        while self._workers:
+            await self._workers.pop().kill()
+
+    async def _usable(self, worker: WorkerProcess | None) -> WorkerProcess:
+        """Return `worker`, or another one if it died while nobody used it."""
+        if worker is None or not worker.is_running:
+            worker = await self._replace(worker)
+        if worker is None:
+            raise WorkerLostError("no worker process could be started")
+        await worker.wait_ready(self._config.start_timeout_s)
+        return worker
+
+    async def _replace(self, worker: WorkerProcess | None) -> WorkerProcess | None:
+        if worker is not None:
+            await worker.kill()
+            self._workers.discard(worker)
+            self.replaced += 1
+        return self._spawn()
+
+    def _spawn(self) -> WorkerProcess | None:
+        try:
+            worker = WorkerProcess.spawn()
+        except OSError:
+            _log.warning("no worker process could be started", exc_info=True)
+            return None
+        self._workers.add(worker)
+        return worker
