@@ -1,7 +1,7 @@
 """Write docs/config.md from the configuration dataclasses and their docstrings.
 
-Reads every ``config.py`` of the package as text: the reference is what the source
-says, and generating it imports none of it.
+Reads every ``config.py`` and ``bounds.py`` of the package as text: the reference is
+what the source says, and generating it imports none of it.
 
     python tools/generate_config_reference.py            write the file
     python tools/generate_config_reference.py --check    exit 1 if it is stale
@@ -40,7 +40,7 @@ def main() -> int:
 def render() -> str:
     """Return the reference for the sources as they are."""
     parts = [HEADER]
-    for path in sorted(SOURCE.rglob("config.py")):
+    for path in sorted([*SOURCE.rglob("config.py"), *SOURCE.rglob("bounds.py")]):
         module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
         for node in config_classes(ast.parse(path.read_text())):
             parts += [f"## {node.name}", f"In `{module}`."]
@@ -53,9 +53,9 @@ def render() -> str:
 
 
 def config_classes(tree: ast.Module) -> Iterator[ast.ClassDef]:
-    """Yield the keyword-only dataclasses whose name ends in ``Config``."""
+    """Yield the keyword-only dataclasses named ``...Config`` or ``...Bounds``."""
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Config"):
+        if isinstance(node, ast.ClassDef) and node.name.endswith(("Config", "Bounds")):
             decorators = " ".join(ast.unparse(item) for item in node.decorator_list)
             if "dataclass" in decorators and "kw_only=True" in decorators:
                 yield node
