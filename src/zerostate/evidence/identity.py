@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
+from typing_extensions import override
 
 from zerostate.errors import EnvelopeError
 from zerostate.ids import PeerId
@@ -88,5 +89,6 @@ class Identity:
         """Return the 64-byte signature of `data`."""
         return self._key.sign(data)
 
+    @override
     def __repr__(self) -> str:
         return f"Identity({self.peer_id})"

@@ -23,7 +23,7 @@ from typing_extensions import override
 from zerostate.errors import UnsupportedPlatformError, ZeroStateError
 from zerostate.node import app
 from zerostate.node.config import NodeConfig
-from zerostate.p2p import quiet_libp2p_logs
+from zerostate.p2p.logs import quiet_libp2p_logs
 from zerostate.telemetry.spans import first_failure
 
 DRAIN_S: Final = 5.0
@@ -55,8 +55,7 @@ def main() -> int:
     _set_up_logs(verbose=arguments.verbose)
     parent_pid = os.getppid()
     try:
-        if sys.platform != "linux":
-            raise UnsupportedPlatformError("a peer runs on Linux only")
+        _refuse_other_platforms()
         config = NodeConfig.load(arguments.config)
         if config.die_with_parent:
             _die_with_parent(parent_pid)
@@ -73,6 +72,11 @@ def main() -> int:
         )
         return _EXIT_FAILED
     return 0
+
+
+def _refuse_other_platforms() -> None:
+    if sys.platform != "linux":
+        raise UnsupportedPlatformError("a peer runs on Linux only")
 
 
 async def _run(config: NodeConfig) -> None:

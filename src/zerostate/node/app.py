@@ -11,7 +11,9 @@ import zerostate
 from zerostate.clock import SystemClock
 from zerostate.errors import ConfigError
 from zerostate.evidence.identity import Identity
-from zerostate.execution import ExecutionConfig, ExecutionTracer, open_runner
+from zerostate.execution.config import ExecutionConfig
+from zerostate.execution.runner import open_runner
+from zerostate.execution.tracing import ExecutionTracer
 from zerostate.guild import (
     EXECUTES,
     GuildConfig,

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import trio
 
@@ -20,6 +20,10 @@ from zerostate.errors import (
     InvalidQueryError,
     ZeroStateError,
 )
+
+if TYPE_CHECKING:
+    # py-libp2p brings the trio-stubs of trio-typing, which shadow trio's own types.
+    from trio_typing import TaskStatus
 
 MAX_REQUEST_BYTES: Final = 1 << 20
 """Longest request line; a longer one ends the connection."""
@@ -63,7 +67,7 @@ class ControlServer:
         self._methods = methods
 
     async def serve(
-        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve until cancelled; the socket's file is removed then.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from zerostate.errors import EvidenceError
 from zerostate.evidence.receipt import Receipt, open_receipt
-from zerostate.execution import Manifest
+from zerostate.execution.manifest import Manifest
 from zerostate.ids import PeerId, TaskId
 
 

@@ -9,9 +9,9 @@ from google.protobuf.message import DecodeError
 
 from zerostate.errors import EvidenceError, ExecutionError, WireError, ZeroStateError
 from zerostate.evidence.receipt import receipt_sha256
-from zerostate.execution import TaskOrder, TaskRunner
+from zerostate.execution.runner import TaskOrder, TaskRunner
 from zerostate.guild import GuildService
-from zerostate.ids import GuildId, PeerId, TaskId, parse_task_id
+from zerostate.ids import GuildId, PeerId, TaskId, TraceIdHex, parse_task_id
 from zerostate.node import messages_pb2 as pb
 from zerostate.p2p import Message, PeerNode
 from zerostate.payment import ExpectedPayment
@@ -67,7 +67,7 @@ class Executor:
                     manifest=request.manifest,
                     module=files.module,
                     input=files.input,
-                    trace_id=request.trace_id,
+                    trace_id=TraceIdHex(request.trace_id),
                 )
             )
         except ZeroStateError as exc:

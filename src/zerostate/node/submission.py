@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from zerostate.errors import InputFileError, ManifestError
-from zerostate.execution import Manifest, load_manifest
+from zerostate.execution.manifest import Manifest, load_manifest
 
 MAX_TASK_BYTES: Final = 15 << 20
 """Largest module and input together, in bytes: they travel in one direct message of at

@@ -13,11 +13,13 @@ import trio
 from google.protobuf.message import DecodeError
 
 from zerostate.errors import (
+    ERROR_CODES,
     ExecutionError,
     InputFileError,
     NoExecutorError,
     NotAMemberError,
     PeerLostError,
+    RemoteError,
     SignatureError,
     TaskDeadlineError,
     WireError,
@@ -207,7 +209,7 @@ class Requester:
             return
         amount = Minor(report.receipt.price)
         max_total = Minor(pending.files.manifest.price.max_total)
-        with self._payment_tracer.trace_payment_flow(report.task_id):
+        with self._payment_tracer.trace_payment_flow(report.task_id, pending.executor):
             channel_id = await self._channels.open_channel(
                 pending.executor, max(self._deposit, max_total)
             )
@@ -262,17 +264,22 @@ def _choose_executor(guild: Membership) -> PeerId:
     return offering[0].peer_id
 
 
-def _execution_error(result: pb.TaskResult) -> ExecutionError:
+def _execution_error(result: pb.TaskResult) -> ZeroStateError:
     """Return the error of our own tree that the executor named."""
-    classes = {cls.code: cls for cls in (ExecutionError, *_subclasses(ExecutionError))}
-    cls = classes.get(result.outcome, ExecutionError)
+    cls = next(
+        (sub for sub in ExecutionError.__subclasses__() if sub.code == result.outcome),
+        None,
+    )
+    if cls is None:
+        return RemoteError(_known(result.outcome), result.message)
     error = cls(result.message)
     error.receipt = result.receipt or None
     return error
 
 
-def _subclasses(cls: type[ExecutionError]) -> list[type[ExecutionError]]:
-    return [found for sub in cls.__subclasses__() for found in (sub, *_subclasses(sub))]
+def _known(code: str) -> str:
+    """Return `code`, which becomes an attribute's value, if it is one of ours."""
+    return code if code in ERROR_CODES else RemoteError.code
 
 
 def _parse_accept(message: Message) -> pb.TaskAccept:
