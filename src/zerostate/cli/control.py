@@ -1,0 +1,119 @@
+"""Talks to a node over its control socket: JSON lines on a Unix socket."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, final
+
+from zerostate.cli.failures import ReportedError
+from zerostate.errors import PeerLostError, ProcessError
+
+MAX_LINE_BYTES: Final = 1 << 20
+"""Longest line a node may answer with, in bytes; results are a few KB."""
+
+_CONNECT_TIMEOUT_S: Final = 5.0
+
+Progress = Callable[[str, str], None]
+"""Called with a stage (``guild.formed``) and a text for people."""
+
+
+class ControlError(ReportedError):
+    """A node answered a control request with an error.
+
+    Attributes:
+        data: What else the node had to say, e.g. the trace id of a failed task.
+    """
+
+    def __init__(self, code: str, message: str, data: Mapping[str, object]) -> None:
+        super().__init__(code, message)
+        self.data = data
+
+
+@final
+class ControlClient:
+    """One node's control socket. Each call has a connection of its own."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self._name = name
+        self._path = path
+
+    async def call(
+        self,
+        method: str,
+        params: Mapping[str, object],
+        *,
+        timeout_s: float,
+        on_progress: Progress | None = None,
+    ) -> Mapping[str, object]:
+        """Return the node's result.
+
+        On a timeout or on cancellation the node may still act on the request.
+
+        Raises:
+            ControlError: The node's answer is an error.
+            PeerLostError: The node's process went away before it answered.
+            ProcessError: The node cannot be reached, did not answer within
+                `timeout_s`, or answered nonsense.
+        """
+        reader, writer = await self._connect()
+        try:
+            async with asyncio.timeout(timeout_s):
+                request = {"id": 1, "method": method, "params": params}
+                writer.write(json.dumps(request).encode() + b"\n")
+                await writer.drain()
+                return await self._read_answer(reader, method, on_progress)
+        except TimeoutError:
+            raise ProcessError(
+                f"{self._name} did not answer {method!r} within {timeout_s:g} s"
+            ) from None
+        except OSError as exc:
+            raise PeerLostError(f"{self._name} went away during {method!r}") from exc
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                return await asyncio.open_unix_connection(
+                    self._path, limit=MAX_LINE_BYTES
+                )
+        except OSError as exc:
+            raise PeerLostError(f"{self._name} is gone: {exc}") from exc
+
+    async def _read_answer(
+        self,
+        reader: asyncio.StreamReader,
+        method: str,
+        on_progress: Progress | None,
+    ) -> Mapping[str, object]:
+        while True:
+            match await self._read_line(reader, method):
+                case {"progress": {"stage": str(stage), "text": str(text)}}:
+                    if on_progress is not None:
+                        on_progress(stage, text)
+                case {"result": dict(result)}:
+                    return result
+                case {"error": {"code": str(code), "message": str(message), **rest}}:
+                    data = rest.get("data")
+                    raise ControlError(
+                        code, message, data if isinstance(data, dict) else {}
+                    )
+                case _:
+                    raise ProcessError(
+                        f"{self._name} answered {method!r} with nonsense"
+                    )
+
+    async def _read_line(self, reader: asyncio.StreamReader, method: str) -> object:
+        try:
+            line = await reader.readline()
+            if not line:
+                raise PeerLostError(f"{self._name} went away during {method!r}")
+            return json.loads(line)
+        except ValueError as exc:
+            raise ProcessError(
+                f"{self._name} answered {method!r} with a malformed line"
+            ) from exc

@@ -1,0 +1,132 @@
+"""What a failed command says and which exit code it ends with."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from zerostate.errors import ProcessError, ZeroStateError
+
+EXIT_OK: Final = 0
+"""The command did what it was asked to do."""
+
+EXIT_TASK: Final = 1
+"""The task failed: it trapped, ran out of a limit, lost a peer …"""
+
+EXIT_INPUT: Final = 2
+"""Bad usage, or a file or id that the user named cannot be used."""
+
+EXIT_ENVIRONMENT: Final = 3
+"""The machine: a port in use, something missing, another operating system."""
+
+EXIT_INTERRUPTED: Final = 130
+"""Ctrl-C before the command was done (128 + SIGINT, as shells count)."""
+
+EXIT_TERMINATED: Final = 143
+"""SIGTERM (128 + SIGTERM)."""
+
+EXIT_CODES: Final = {
+    "input_file": EXIT_INPUT,
+    "invalid_module": EXIT_INPUT,
+    "manifest": EXIT_INPUT,
+    "config": EXIT_INPUT,
+    "invalid_query": EXIT_INPUT,
+    "trace_not_found": EXIT_INPUT,
+    "unsupported_platform": EXIT_ENVIRONMENT,
+    "port_in_use": EXIT_ENVIRONMENT,
+    "process": EXIT_ENVIRONMENT,
+    "query": EXIT_ENVIRONMENT,
+    "store": EXIT_ENVIRONMENT,
+    "store_locked": EXIT_ENVIRONMENT,
+    "store_unavailable": EXIT_ENVIRONMENT,
+    "store_corrupt": EXIT_ENVIRONMENT,
+    "interrupted": EXIT_INTERRUPTED,
+    "terminated": EXIT_TERMINATED,
+}
+"""Exit code of each error code; whatever is not here is a failed task."""
+
+_HINTS: Final = {
+    "input_file": "check the path and its permissions; --input names the task's file",
+    "invalid_module": "--module takes a WebAssembly module that exports _start; "
+    "examples/tasks/ has some with their sources",
+    "trap": "the module stopped itself; the trace shows in which phase",
+    "exit_code": "the module's own exit code was not 0; the trace shows it",
+    "out_of_fuel": "the module ran for longer than its fuel; does it loop for ever?",
+    "deadline": "the module used up its wall clock; does it loop for ever?",
+    "memory_limit": "the module wants more memory than its manifest allows",
+    "output_limit": "the module writes more than its manifest allows",
+    "peer_lost": "a peer's process ended in the middle of the task; what it had sent "
+    "is in the trace, its lost spans are under a missing parent",
+    "port_in_use": "end the other program, or choose another port with the option "
+    "named above",
+    "store_locked": "end the other `zerostate up` or demo, or choose another directory "
+    "with --data",
+    "process": "run again with -v to see what the processes say",
+    "query": "is the stack running? start it with: zerostate up",
+    "trace_not_found": "is the id complete, and the stack the one that received it? "
+    "its page lists what it has",
+    "unsupported_platform": "the telemetry library alone runs here: "
+    "from zerostate import init_tracer",
+    "internal": "this is a bug of ours; please report it with the output of -v",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a command did not end well."""
+
+    code: str
+    """One of `zerostate.errors.ERROR_CODES`, or ``interrupted`` or ``terminated``."""
+
+    message: str
+    """One line for people."""
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with."""
+        return EXIT_CODES.get(self.code, EXIT_TASK)
+
+    @property
+    def hint(self) -> str | None:
+        """What the user can do about it, if that can be said."""
+        return _HINTS.get(self.code)
+
+    def lines(self) -> list[str]:
+        """Return the one or two lines that standard error gets."""
+        told = [f"error: {one_line(self.message)}"]
+        return [*told, f"hint: {self.hint}"] if self.hint else told
+
+
+class ReportedError(ProcessError):
+    """A process of ours told us of an error over its ready line or control socket.
+
+    Attributes:
+        reported: The error's code and message, as that process gave them.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.reported = Failure(code, message)
+
+
+def failure_of(error: ZeroStateError) -> Failure:
+    """Return what to say about `error`."""
+    if isinstance(error, ReportedError):
+        return error.reported
+    return Failure(error.code, str(error) or type(error).__name__)
+
+
+_MAX_LINE_CHARS: Final = 1000
+
+
+def one_line(text: str) -> str:
+    """Return `text` on one line, safe for a terminal and of bounded length.
+
+    Control characters (a terminal obeys some of them) come out as escapes: messages,
+    span names and attributes may have been written by strangers.
+    """
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text[: _MAX_LINE_CHARS + 1]
+    )
+    if len(shown) > _MAX_LINE_CHARS:
+        return shown[: _MAX_LINE_CHARS - 1] + "…"
+    return shown

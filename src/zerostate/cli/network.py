@@ -1,0 +1,272 @@
+"""The demo's processes: one tracing stack and some peers, started together."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from zerostate.cli.concurrency import all_or_first_error, concurrently
+from zerostate.cli.control import ControlClient
+from zerostate.cli.failures import ReportedError
+from zerostate.cli.ports import LOOPBACK, StackPorts, choose_ports
+from zerostate.cli.processes import ManagedProcess, ProcessSpec, Supervisor
+from zerostate.cli.progress import Progress
+from zerostate.cli.report import ProcessEntry
+from zerostate.errors import PortInUseError, ProcessError, StoreLockedError
+from zerostate.ids import PeerId
+from zerostate.node.identity import load_or_create
+
+MIN_PEERS: Final = 3
+"""Requester, executor and one member more: the least that makes a guild of strangers."""
+
+MAX_PEERS: Final = 12
+"""Each peer is a process of some 100 MB that needs a second of a core to start."""
+
+EXPORT_DELAY_S: Final = 0.2
+"""Longest wait of a peer before it exports ended spans, in seconds: what a killed peer
+has not exported by then is lost (design, section 3)."""
+
+START_ATTEMPTS: Final = 3
+"""How often to choose other ports when somebody takes one before the stack has it."""
+
+CONNECT_TIMEOUT_S: Final = 10.0
+"""Longest wait for one peer to connect to another, in seconds."""
+
+_STACK: Final = "stack"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one peer is for."""
+
+    role: str
+    service: str
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A running peer."""
+
+    role: Role
+    peer_id: PeerId
+    addresses: tuple[str, ...]
+    process: ManagedProcess
+    control: ControlClient
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """All that runs."""
+
+    stack: ManagedProcess
+    otlp_http: str
+    ui: str
+    peers: tuple[Peer, ...]
+
+    @property
+    def requester(self) -> Peer:
+        """The peer that submits tasks."""
+        return self.peers[0]
+
+    def processes(self) -> tuple[ProcessEntry, ...]:
+        """Return who runs where."""
+        peers = (
+            ProcessEntry(
+                peer.role.role, peer.role.service, peer.process.pid, peer.peer_id
+            )
+            for peer in self.peers
+        )
+        return (*peers, ProcessEntry(_STACK, _STACK, self.stack.pid, None))
+
+    def any_ended(self) -> bool:
+        """Whether a process has ended that should still run."""
+        return any(
+            process.exit_code is not None
+            for process in (self.stack, *(peer.process for peer in self.peers))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPlan:
+    """What to start."""
+
+    peers: int
+    """How many peers, from `MIN_PEERS` to `MAX_PEERS`; the stack is not counted."""
+
+    data_dir: Path
+    """Where the stack keeps traces."""
+
+    data_dir_is_wanted: bool
+    """True: the user named `data_dir`. Otherwise a directory of this run's serves when
+    another process holds it."""
+
+    run_dir: Path
+    """Private directory for everything else."""
+
+    verbose: bool = False
+
+
+def roles(peers: int) -> tuple[Role, ...]:
+    """Return what each of `peers` peers is for, the requester first."""
+    members = (
+        Role("member", "member" if number == 1 else f"member-{number}", ("witness",))
+        for number in range(1, peers - 1)
+    )
+    return (
+        Role("requester", "requester"),
+        Role("executor", "executor", ("wasm",)),
+        *members,
+    )
+
+
+async def start_network(
+    plan: NetworkPlan, supervisor: Supervisor, progress: Progress
+) -> Network:
+    """Start stack and peers at once and return when all are ready.
+
+    Raises:
+        ReportedError: One of them says why it cannot start.
+        ProcessError: One of them could not be started in time. In both cases the
+            others may run on; the supervisor ends them.
+    """
+    for attempt in range(1, START_ATTEMPTS + 1):
+        ports = choose_ports()
+        try:
+            return await _start_all(plan, ports, supervisor, progress)
+        except ReportedError as exc:
+            if exc.reported.code != PortInUseError.code or attempt == START_ATTEMPTS:
+                raise
+        await supervisor.stop()
+        progress.step("somebody took a port in the meantime; starting again")
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def connect_all(network: Network) -> None:
+    """Connect every peer to every other, each pair once.
+
+    Raises:
+        ControlError: A peer cannot reach another.
+        ProcessError: A peer does not answer.
+    """
+    await concurrently(
+        dialer.control.call(
+            "connect", {"address": listener.addresses[0]}, timeout_s=CONNECT_TIMEOUT_S
+        )
+        for position, dialer in enumerate(network.peers)
+        for listener in network.peers[position + 1 :]
+    )
+
+
+async def _start_all(
+    plan: NetworkPlan, ports: StackPorts, supervisor: Supervisor, progress: Progress
+) -> Network:
+    cast = roles(plan.peers)
+    peer_ids = {role: _make_identity(plan.run_dir / role.service) for role in cast}
+    # Beside the peers from the start: they need it only when they have spans to send.
+    async with all_or_first_error() as group:
+        starting_stack = group.create_task(
+            _start_stack(plan, ports, supervisor, progress)
+        )
+        starting_peers = [
+            group.create_task(
+                _start_peer(
+                    _peer_spec(plan, ports, role, peer_ids), role, supervisor, progress
+                )
+            )
+            for role in cast
+        ]
+    stack = starting_stack.result()
+    return Network(
+        stack=stack,
+        otlp_http=str(stack.ready.get("otlp_http")),
+        ui=str(stack.ready.get("ui")),
+        peers=tuple(starting.result() for starting in starting_peers),
+    )
+
+
+async def _start_stack(
+    plan: NetworkPlan, ports: StackPorts, supervisor: Supervisor, progress: Progress
+) -> ManagedProcess:
+    try:
+        stack = await supervisor.start(_stack_spec(plan, plan.data_dir, ports))
+    except ReportedError as exc:
+        if exc.reported.code != StoreLockedError.code or plan.data_dir_is_wanted:
+            raise
+        progress.step(
+            f"another process holds {plan.data_dir}: this run's traces go to a "
+            "temporary directory and end with it"
+        )
+        data_dir = plan.run_dir / "traces"
+        stack = await supervisor.start(_stack_spec(plan, data_dir, ports))
+    progress.step(f"stack is ready (pid {stack.pid}, {stack.ready.get('ui')})")
+    return stack
+
+
+def _stack_spec(plan: NetworkPlan, data_dir: Path, ports: StackPorts) -> ProcessSpec:
+    options = {
+        "--data": data_dir,
+        "--host": LOOPBACK,
+        "--otlp-http": ports.otlp_http,
+        "--otlp-grpc": ports.otlp_grpc,
+        "--ui": ports.ui,
+    }
+    pairs = (str(part) for option in options.items() for part in option)
+    return ProcessSpec(
+        name=_STACK,
+        module="zerostate.stack",
+        arguments=(*pairs, "--ready-json"),
+        log_path=plan.run_dir / "stack.log",
+        serves_others=True,
+    )
+
+
+async def _start_peer(
+    spec: ProcessSpec, role: Role, supervisor: Supervisor, progress: Progress
+) -> Peer:
+    process = await supervisor.start(spec)
+    match process.ready:
+        case {
+            "peer_id": str(peer_id),
+            "addresses": [str(_), *_] as addresses,
+            "control": str(control),
+        }:
+            progress.step(f"{role.service} is ready (pid {process.pid}, {peer_id})")
+            client = ControlClient(role.service, Path(control))
+            known = tuple(str(address) for address in addresses)
+            return Peer(role, PeerId(peer_id), known, process, client)
+        case _:
+            raise ProcessError(f"{role.service} is ready but does not say where")
+
+
+def _make_identity(peer_dir: Path) -> PeerId:
+    """Make a peer's key before the peer, so that each config can name all others."""
+    peer_dir.mkdir(mode=0o700, exist_ok=True)
+    return load_or_create(peer_dir / "identity.key").peer_id
+
+
+def _peer_spec(
+    plan: NetworkPlan, ports: StackPorts, role: Role, peer_ids: Mapping[Role, PeerId]
+) -> ProcessSpec:
+    peer_dir = plan.run_dir / role.service
+    config = {
+        "service_name": role.service,
+        "data_dir": str(peer_dir),
+        "listen": [f"/ip4/{LOOPBACK}/tcp/0"],
+        "known": [peer_id for other, peer_id in peer_ids.items() if other != role],
+        "capabilities": list(role.capabilities),
+        "otlp_endpoint": f"http://{LOOPBACK}:{ports.otlp_http}",
+        "jaeger_ui": f"http://{LOOPBACK}:{ports.ui}",
+        "export_delay_s": EXPORT_DELAY_S,
+        "die_with_parent": True,
+    }
+    config_path = peer_dir / "config.json"
+    config_path.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    verbose = ("--verbose",) if plan.verbose else ()
+    return ProcessSpec(
+        name=role.service,
+        module="zerostate.node",
+        arguments=("--config", str(config_path), *verbose),
+        log_path=plan.run_dir / f"{role.service}.log",
+    )

@@ -1,0 +1,80 @@
+"""Where things are on this machine: data, and the demo's default input."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from zerostate.cli.sample_input import SAMPLE_TEXT
+from zerostate.errors import ConfigError, UnsupportedPlatformError
+
+MAX_RUN_DIR_BYTES: Final = 70
+"""Longest path of a run directory, in bytes: the path of a Unix socket beneath it must
+fit into 107 (unix(7), ``sun_path``)."""
+
+
+def require_linux(platform: str = sys.platform) -> None:
+    """Refuse to go on anywhere but on Linux.
+
+    Raises:
+        UnsupportedPlatformError: `platform` (as ``sys.platform``) is not Linux.
+    """
+    if platform != "linux":
+        raise UnsupportedPlatformError(
+            f"peers and tracing stack run on Linux only; this is {platform}"
+        )
+
+
+def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where traces are kept unless told otherwise.
+
+    ``$XDG_DATA_HOME/zerostate``; a relative XDG_DATA_HOME is ignored (XDG Base
+    Directory Specification 0.8, "Basics").
+
+    Raises:
+        ConfigError: The user has no home directory to find it in.
+    """
+    configured = environ.get("XDG_DATA_HOME", "")
+    if configured and Path(configured).is_absolute():
+        return Path(configured) / "zerostate"
+    home = environ.get("HOME", "")
+    if not Path(home).is_absolute():
+        raise ConfigError("--data: HOME is not set; name a directory with --data")
+    return Path(home) / ".local" / "share" / "zerostate"
+
+
+def default_input(run_dir: Path, *, cwd: Path | None = None) -> Path:
+    """Return the demo's input: our README, or a text written into `run_dir`.
+
+    The README is found from a checkout: the one that this package runs from, or the
+    one that the user stands in.
+    """
+    source_tree = Path(__file__).parents[3]
+    for folder in (source_tree, cwd or Path.cwd()):
+        readme = folder / "README.md"
+        if (folder / "src" / "zerostate" / "cli").is_dir() and readme.is_file():
+            return readme
+    sample = run_dir / "sample.txt"
+    sample.write_text(SAMPLE_TEXT, encoding="utf-8")
+    return sample
+
+
+def default_module(run_dir: Path) -> Path:
+    """Return the demo's module, SHA-256 of the input, written into `run_dir`."""
+    module = run_dir / "sha256.wasm"
+    # Not by an import of the execution layer: it would load all that runs tasks.
+    shipped = resources.files("zerostate") / "execution" / "tasks" / module.name
+    module.write_bytes(shipped.read_bytes())
+    return module
+
+
+def make_run_dir() -> Path:
+    """Make a fresh private directory for one demo; the caller removes it."""
+    run_dir = Path(tempfile.mkdtemp(prefix="zerostate-"))
+    if len(os.fsencode(run_dir)) > MAX_RUN_DIR_BYTES:
+        run_dir.rmdir()
+        run_dir = Path(tempfile.mkdtemp(prefix="zerostate-", dir="/tmp"))
+    return run_dir

@@ -1,0 +1,144 @@
+"""What a demo has to show: one JSON object, or text for people."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from zerostate.cli.failures import Failure, one_line
+from zerostate.cli.query import LinkedTrace
+from zerostate.cli.traces import Trace, TraceSpan
+from zerostate.cli.tree import render_tree
+
+MAX_PREVIEW_LINES: Final = 8
+"""Lines of the task's output that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEntry:
+    """One process of the demo."""
+
+    role: str
+    """``requester``, ``executor``, ``member`` or ``stack``."""
+    service: str
+    """Its ``service.name``."""
+    pid: int
+    peer_id: str | None
+    """None for the stack, which is no peer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DemoReport:
+    """Filled in while the demo goes on; what is not known stays None."""
+
+    trace_id: str | None = None
+    trace: Trace | None = None
+    processes: tuple[ProcessEntry, ...] = ()
+    task: Mapping[str, object] | None = None
+    receipt: Mapping[str, object] | None = None
+    payment: Mapping[str, object] | None = None
+    linked_traces: tuple[LinkedTrace, ...] = ()
+    urls: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    failure: Failure | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the object that ``--json`` prints; ``error`` only on failure."""
+        spans = self.trace.spans if self.trace else ()
+        report: dict[str, object] = {
+            "trace_id": self.trace_id,
+            "spans": [span_json(span) for span in spans],
+            "processes": [dataclasses.asdict(each) for each in self.processes],
+            "task": self.task,
+            "receipt": self.receipt,
+            "payment": self.payment,
+            "linked_traces": [dataclasses.asdict(each) for each in self.linked_traces],
+            "urls": dict(self.urls),
+        }
+        if self.failure is not None:
+            report["error"] = {
+                "code": self.failure.code,
+                "message": self.failure.message,
+            }
+        return report
+
+    def lines(self) -> Iterator[tuple[str, bool]]:
+        """Yield what people read, each line with whether it tells of an error."""
+        if self.trace is not None:
+            yield from _section(f"Trace {self.trace.trace_id}")
+            yield from render_tree(self.trace)
+        yield from _fields("Task", self.task)
+        yield from _fields("Receipt", self.receipt)
+        yield from _fields("Payment", self.payment)
+        yield from _linked(self.linked_traces)
+        yield from _peers(self.processes)
+        shown = self.urls.get("trace") or self.urls.get("ui")
+        if shown:
+            yield "", False
+            yield f"See it at {shown}", False
+
+
+def span_json(span: TraceSpan) -> dict[str, object]:
+    """Return one span as ``--json`` shows it."""
+    return {
+        "name": span.name,
+        "service": span.service,
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_span_id,
+        "kind": span.kind,
+        "status": span.status,
+        "status_message": span.status_message,
+        "start_ns": span.start_ns,
+        "duration_ns": span.duration_ns,
+        "attributes": dict(span.attributes),
+        "events": [dataclasses.asdict(event) for event in span.events],
+        "links": [dataclasses.asdict(link) for link in span.links],
+    }
+
+
+def _section(title: str) -> Iterator[tuple[str, bool]]:
+    yield "", False
+    yield title, False
+
+
+def _fields(
+    title: str, fields: Mapping[str, object] | None
+) -> Iterator[tuple[str, bool]]:
+    if fields is None:
+        return
+    verified = fields.get("verified")
+    marks = {True: " (verified)", False: " (NOT verified)"}
+    mark = marks[verified] if isinstance(verified, bool) else ""
+    yield from _section(title + mark)
+    width = max(map(len, fields), default=0)
+    for key, value in fields.items():
+        if key == "output_preview" and isinstance(value, str):
+            yield from _preview(key.ljust(width), value)
+        elif key != "verified" and value is not None:
+            yield f"  {key.ljust(width)}  {one_line(str(value))}", verified is False
+
+
+def _preview(key: str, text: str) -> Iterator[tuple[str, bool]]:
+    lines = text.splitlines()
+    for line in lines[:MAX_PREVIEW_LINES]:
+        yield f"  {key}  {one_line(line)}", False
+        key = " " * len(key)
+    if len(lines) > MAX_PREVIEW_LINES:
+        yield f"  {key}  …", False
+
+
+def _linked(linked: tuple[LinkedTrace, ...]) -> Iterator[tuple[str, bool]]:
+    if linked:
+        yield from _section("Linked traces")
+    for each in linked:
+        names = one_line(", ".join(each.span_names))
+        service = one_line(each.service)
+        yield f"  {one_line(each.trace_id)}  {service}  {names}", False
+
+
+def _peers(processes: tuple[ProcessEntry, ...]) -> Iterator[tuple[str, bool]]:
+    if processes:
+        yield from _section("Processes")
+    width = max((len(each.service) for each in processes), default=0)
+    for each in processes:
+        peer = each.peer_id or "tracing stack"
+        yield f"  {each.service.ljust(width)}  pid {each.pid}  {peer}", False

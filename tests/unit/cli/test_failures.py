@@ -1,0 +1,62 @@
+"""Error codes, exit codes, messages."""
+
+import pytest
+
+from zerostate.cli.failures import (
+    EXIT_CODES,
+    EXIT_ENVIRONMENT,
+    EXIT_INPUT,
+    EXIT_TASK,
+    Failure,
+    ReportedError,
+    failure_of,
+    one_line,
+)
+from zerostate.errors import ERROR_CODES, PortInUseError, TrapError
+
+
+def test_every_code_in_the_table_exists():
+    assert set(EXIT_CODES) - {"interrupted", "terminated"} <= ERROR_CODES
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        ("trap", EXIT_TASK),
+        ("peer_lost", EXIT_TASK),
+        ("input_file", EXIT_INPUT),
+        ("invalid_module", EXIT_INPUT),
+        ("port_in_use", EXIT_ENVIRONMENT),
+        ("interrupted", 130),
+        ("terminated", 143),
+    ],
+)
+def test_a_code_decides_the_exit_code(code, exit_code):
+    assert Failure(code, "x").exit_code == exit_code
+
+
+def test_an_error_of_ours_keeps_its_code_and_message():
+    assert failure_of(TrapError("unreachable")) == Failure("trap", "unreachable")
+
+
+def test_an_error_that_a_process_reported_keeps_that_processs_code():
+    assert failure_of(ReportedError("store_locked", "held")) == Failure(
+        "store_locked", "held"
+    )
+
+
+def test_an_error_without_words_is_named():
+    assert failure_of(PortInUseError()).message == "PortInUseError"
+
+
+def test_a_failure_is_told_in_one_line_and_a_hint():
+    error, hint = Failure("port_in_use", "4318 is\ntaken").lines()
+
+    assert error == "error: 4318 is\\ntaken"
+    assert hint.startswith("hint: ")
+
+
+def test_a_long_text_is_cut_and_stays_one_line():
+    assert len(one_line("a" * 5000)) == 1000
+    assert one_line("a" * 1000) == "a" * 1000
+    assert one_line("tab\tnew\nbell\x07") == "tab\\tnew\\nbell\\x07"
