@@ -42,26 +42,43 @@ def render() -> str:
     parts = [HEADER]
     for path in sorted([*SOURCE.rglob("config.py"), *SOURCE.rglob("bounds.py")]):
         module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
-        for node in config_classes(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        aliases = type_aliases(tree)
+        for node in config_classes(tree):
             parts += [f"## {node.name}", f"In `{module}`."]
             if doc := ast.get_docstring(node):
                 parts.append(plain_markdown(doc))
             table = ["| setting | type | default | meaning |", "|---|---|---|---|"]
-            table += [row(*field) for field in fields(node)]
+            table += [row(*field) for field in fields(node, aliases)]
             parts.append("\n".join(table))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
 def config_classes(tree: ast.Module) -> Iterator[ast.ClassDef]:
-    """Yield the keyword-only dataclasses named ``...Config`` or ``...Bounds``."""
+    """Yield keyword-only dataclasses and models named ``...Config`` or ``...Bounds``."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name.endswith(("Config", "Bounds")):
             decorators = " ".join(ast.unparse(item) for item in node.decorator_list)
-            if "dataclass" in decorators and "kw_only=True" in decorators:
+            bases = {ast.unparse(base) for base in node.bases}
+            is_dataclass = "dataclass" in decorators and "kw_only=True" in decorators
+            if is_dataclass or "BaseModel" in bases:
                 yield node
 
 
-def fields(node: ast.ClassDef) -> Iterator[tuple[str, str, str, str]]:
+def type_aliases(tree: ast.Module) -> dict[str, ast.expr]:
+    """Return the module's private names for types, such as ``_Positive``."""
+    return {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id.startswith("_")
+    }
+
+
+def fields(
+    node: ast.ClassDef, aliases: dict[str, ast.expr]
+) -> Iterator[tuple[str, str, str, str]]:
     """Yield name, type, default and docstring of each public field."""
     following = [*node.body[1:], None]
     for item, after in zip(node.body, following, strict=True):
@@ -75,7 +92,26 @@ def fields(node: ast.ClassDef) -> Iterator[tuple[str, str, str, str]]:
         doc = ""
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             doc = " ".join(str(after.value.value).split())
-        yield item.target.id, ast.unparse(item.annotation), default, doc
+        yield item.target.id, shown_type(item.annotation, aliases), default, doc
+
+
+def shown_type(annotation: ast.expr, aliases: dict[str, ast.expr]) -> str:
+    """Return a type as a reader wants it: without private names and constraints."""
+
+    class Plain(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            known = aliases.get(node.id)
+            return node if known is None else self.visit(known)
+
+        def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+            if ast.unparse(node.value) == "Annotated" and isinstance(
+                node.slice, ast.Tuple
+            ):
+                return self.visit(node.slice.elts[0])
+            self.generic_visit(node)
+            return node
+
+    return ast.unparse(Plain().visit(annotation))
 
 
 def row(name: str, kind: str, default: str, doc: str) -> str:
