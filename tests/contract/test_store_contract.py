@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from stack_spans import MS_NS, T0_NS, batch, of_service, span, span_id, trace_id
 
+from stack_spans import MS_NS, T0_NS, batch, of_service, span, span_id, trace_id
 from zerostate.stack.otlp import Event, SpanKind, ValueMap
 from zerostate.stack.store import (
     Dependency,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from zerostate.errors import ConfigError
-from zerostate.stack.store.bounds import StoreBounds
+from zerostate.stack.bounds import StoreBounds
 
 MAX_PORT: Final = 65_535
 """Highest TCP port."""

@@ -2,8 +2,8 @@ import asyncio
 import os
 
 import pytest
-from stack_spans import batch, of_service, span, trace_id
 
+from stack_spans import batch, of_service, span, trace_id
 from zerostate.errors import StoreLockedError, StoreUnavailableError
 from zerostate.stack.store import DurableStore, StoreBounds, TraceQuery
 

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from stack_spans import batch, of_service, span, span_id, trace_id
 
+from stack_spans import batch, of_service, span, span_id, trace_id
 from zerostate.errors import OtlpDecodeError
 from zerostate.stack.otlp import (
     Link,

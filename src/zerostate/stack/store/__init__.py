@@ -5,7 +5,7 @@ Receives decoded batches from the collector, hands traces to the query API.
 `MemoryStore` the one for those who need no disk.
 """
 
-from zerostate.stack.store.bounds import StoreBounds as StoreBounds
+from zerostate.stack.bounds import StoreBounds as StoreBounds
 from zerostate.stack.store.contract import Reader as Reader
 from zerostate.stack.store.contract import Writer as Writer
 from zerostate.stack.store.durable import DurableStore as DurableStore

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, final
 
 from zerostate.errors import OtlpDecodeError, StoreError, StoreUnavailableError
+from zerostate.stack.bounds import StoreBounds
 from zerostate.stack.otlp import TraceBatch, decode_protobuf
-from zerostate.stack.store.bounds import StoreBounds
 from zerostate.stack.store.directory import DataDirectory
 from zerostate.stack.store.index import GenerationIndex
 from zerostate.stack.store.memory import MemoryReader

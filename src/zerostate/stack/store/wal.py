@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from zerostate.errors import StoreUnavailableError
-from zerostate.stack.store.bounds import StoreBounds
+from zerostate.stack.bounds import StoreBounds
 from zerostate.stack.store.directory import DataDirectory
 from zerostate.stack.store.wal_file import (
     HEADER_BYTES,

@@ -1,4 +1,4 @@
-"""How much a store may hold."""
+"""How much a store may hold. Apart from the store, so that options load fast."""
 
 from dataclasses import dataclass
 
