@@ -1,0 +1,232 @@
+"""Workers that die, hang or are not wanted any more: nobody waits, nothing is left."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from zerostate.errors import DeadlineError, ExecutionError, WorkerLostError
+from zerostate.evidence.receipt import open_receipt
+from zerostate.testing import assert_trace
+
+SLOW_S = 60.0
+
+
+def has_ended(pid):
+    """Whether no process, not even a zombie, has this id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def ended(pid):
+    """Wait until the process has ended; it may still be a zombie."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        with trio.fail_after(5):
+            await trio.lowlevel.wait_readable(pidfd)
+    finally:
+        os.close(pidfd)
+
+
+async def in_the_middle(bench, runner, act, **limits):
+    """Run an endless task, `act` while it runs, and return how it failed."""
+    running = bench.when_ended("execution.wasm.instantiate")
+    failures = []
+
+    async def run():
+        order = bench.order("loop", fuel=10**13, **({"wall_s": SLOW_S} | limits))
+        try:
+            await runner.execute(order)
+        except ExecutionError as exc:
+            failures.append(exc)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await running.wait()
+            act()
+    return failures[0]
+
+
+async def test_a_worker_killed_in_the_middle_is_lost_and_the_next_task_works(
+    bench, runner, worker_pids
+):
+    (pid,) = worker_pids(runner)
+
+    failure = await in_the_middle(bench, runner, lambda: os.kill(pid, signal.SIGKILL))
+
+    assert isinstance(failure, WorkerLostError)
+    assert failure.retryable
+    assert "SIGKILL" in str(failure)
+    receipt = open_receipt(failure.receipt)
+    assert (receipt.outcome, receipt.price) == ("worker_lost", 0)
+    assert receipt.fuel_used == 10**13
+    assert receipt.cpu_time_ns > 0
+    assert_trace(
+        bench.recorder.spans,
+        """
+        execution.task ERROR=worker_lost
+          execution.manifest.validate
+          execution.wasm.compile
+          execution.wasm.instantiate
+          execution.wasm.execute ERROR=worker_lost
+          execution.resources.measure
+          execution.receipt.generate
+        """,
+    )
+    assert has_ended(pid)
+    assert (await runner.execute(bench.order("word_count"))).output == b"0 0 0\n"
+
+
+async def test_a_worker_that_does_not_answer_is_killed_after_the_deadline(
+    bench, worker_pids
+):
+    async with bench.open(kill_grace_s=0.1) as runner:
+        (pid,) = worker_pids(runner)
+
+        failure = await in_the_middle(
+            bench, runner, lambda: os.kill(pid, signal.SIGSTOP), wall_s=0.5
+        )
+
+        assert isinstance(failure, DeadlineError)
+        assert "killed" in str(failure)
+        assert open_receipt(failure.receipt).outcome == "deadline"
+        assert has_ended(pid)
+
+
+async def test_compiling_has_a_deadline_of_its_own(bench, worker_pids):
+    async with bench.open(compile_timeout_s=0.1) as runner:
+        (pid,) = worker_pids(runner)
+        os.kill(pid, signal.SIGSTOP)
+
+        with pytest.raises(DeadlineError, match="compile"):
+            await runner.execute(bench.order("trap"))
+
+    assert_trace(
+        bench.recorder.spans,
+        """
+        execution.task ERROR=deadline
+          execution.manifest.validate
+          execution.wasm.compile ERROR=deadline
+          execution.resources.measure
+          execution.receipt.generate
+        """,
+    )
+
+
+async def test_a_worker_that_died_idle_costs_no_task(bench, runner, worker_pids):
+    (pid,) = worker_pids(runner)
+    os.kill(pid, signal.SIGKILL)
+    await ended(pid)
+
+    done = await runner.execute(bench.order("word_count"))
+
+    assert done.output == b"0 0 0\n"
+    assert worker_pids(runner) != [pid]
+
+
+async def test_a_cancelled_task_ends_its_worker_and_is_no_error(
+    bench, runner, worker_pids
+):
+    (pid,) = worker_pids(runner)
+    running = bench.when_ended("execution.wasm.instantiate")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            runner.execute, bench.order("loop", fuel=10**13, wall_s=SLOW_S)
+        )
+        await running.wait()
+        nursery.cancel_scope.cancel()
+
+    assert has_ended(pid)
+    task = bench.recorder.named("execution.task")
+    assert task.status.is_unset
+    assert task.attributes["zerostate.cancelled"] is True
+    assert (await runner.execute(bench.order("word_count"))).output == b"0 0 0\n"
+
+
+async def test_no_worker_outlives_its_runner(bench, worker_pids):
+    async with bench.open(workers=3) as runner:
+        pids = worker_pids(runner)
+        assert len(pids) == 3
+
+    assert all(has_ended(pid) for pid in pids)
+
+
+PARENT = """
+import os, sys, trio
+from zerostate.clock import SystemClock
+from zerostate.evidence.identity import Identity
+from zerostate.execution.config import ExecutionConfig
+from zerostate.execution.runner import open_runner
+from zerostate.execution.tracing import ExecutionTracer
+
+async def main():
+    runner = open_runner(
+        ExecutionConfig(), Identity.generate(),
+        tracer=ExecutionTracer(), clock=SystemClock(),
+    )
+    async with runner as opened:
+        print(*(worker.pid for worker in opened._pool._workers), flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+
+
+def test_no_worker_outlives_a_node_that_was_killed():
+    node = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE)
+    with node:
+        pid = int(node.stdout.readline())
+        pidfd = os.pidfd_open(pid)
+        try:
+            node.kill()
+            readable, _, _ = select.select([pidfd], [], [], 5)
+        finally:
+            os.close(pidfd)
+
+    assert readable
+
+
+async def test_a_worker_has_given_up_what_it_does_not_need(runner, worker_pids):
+    (pid,) = worker_pids(runner)
+    proc = Path(f"/proc/{pid}")
+    limits = proc.joinpath("limits").read_text()
+
+    assert os.getsid(pid) == pid
+    assert proc.joinpath("environ").read_bytes() == b""
+    assert list(proc.joinpath("cwd").iterdir()) == []
+    assert [limits_row(limits, name) for name in ("core file", "file", "data")] == [
+        0,
+        64 << 10,
+        3 << 30,
+    ]
+    assert "NoNewPrivs:\t1" in proc.joinpath("status").read_text()
+
+
+def limits_row(limits, name):
+    (row,) = (
+        line for line in limits.splitlines() if line.startswith(f"Max {name} size")
+    )
+    return int(row.split()[-3])
+
+
+def test_a_worker_starts_without_the_nodes_libraries():
+    code = (
+        "import sys, zerostate.execution.worker\n"
+        "print({'trio', 'opentelemetry', 'pydantic', 'libp2p'} & set(sys.modules))"
+    )
+
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout == "set()\n"

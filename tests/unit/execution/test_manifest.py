@@ -1,0 +1,138 @@
+"""execution.manifest: what a requester may ask for, and what it costs."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zerostate.errors import ManifestError
+from zerostate.execution.manifest import (
+    GIGAFUEL,
+    MAX_MANIFEST_BYTES,
+    Limits,
+    PriceTerms,
+    load_manifest,
+)
+
+MINIMAL = {
+    "name": "sha256",
+    "version": "1.0",
+    "module_sha256": "0" * 64,
+    "price": {"base": 10, "per_gigafuel": 5, "max_total": 100},
+}
+
+
+def manifest(**changes):
+    return load_manifest(json.dumps(MINIMAL | changes).encode())
+
+
+def problems_of(data):
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(data)
+    return caught.value.problems
+
+
+def test_what_is_left_out_has_its_default():
+    found = manifest()
+
+    assert found.entry_point == "_start"
+    assert found.args == ()
+    assert found.capabilities == ("wasm",)
+    assert found.limits == Limits()
+    assert found.limits.fuel == 10_000_000_000
+    assert found.limits.memory_bytes == 64 << 20
+
+
+def test_the_canonical_form_reads_back_and_does_not_depend_on_the_source_form():
+    pretty = json.dumps(dict(reversed(MINIMAL.items())), indent=4).encode()
+    found = load_manifest(pretty)
+
+    assert load_manifest(found.canonical_bytes()) == found
+    assert found.canonical_bytes() == manifest().canonical_bytes()
+    assert found.sha256() == manifest().sha256()
+
+
+def test_all_problems_come_at_once_each_with_its_field():
+    problems = problems_of(
+        json.dumps(
+            {
+                "name": "Not A Name",
+                "module_sha256": "0" * 63,
+                "entry_point": "main",
+                "limits": {"fuel": "7", "memory_bytes": 1 << 40, "wall_s": 0},
+                "price": {"base": 1.5, "per_gigafuel": -1, "max_total": 1},
+                "priority": "high",
+            }
+        ).encode()
+    )
+
+    assert sorted(problem.partition(":")[0] for problem in problems) == [
+        "entry_point",
+        "limits.fuel",
+        "limits.memory_bytes",
+        "limits.wall_s",
+        "module_sha256",
+        "name",
+        "price.base",
+        "price.per_gigafuel",
+        "priority",
+        "version",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "manifest: Invalid JSON"),
+        (b"[]", "manifest: Input should be an object"),
+        (b" " * (MAX_MANIFEST_BYTES + 1), "manifest: 16385 bytes; the limit is 16384"),
+        (
+            json.dumps(MINIMAL | {"limits": {"wall_s": float("nan")}}).encode(),
+            "limits.wall_s: Input should be",
+        ),
+    ],
+)
+def test_what_is_no_manifest_at_all_is_one_problem(data, problem):
+    (found,) = problems_of(data)
+
+    assert found.startswith(problem)
+
+
+def test_a_base_price_above_the_cap_is_refused():
+    price = {"base": 2, "per_gigafuel": 0, "max_total": 1}
+
+    assert problems_of(json.dumps(MINIMAL | {"price": price}).encode()) == (
+        "manifest: price.base is more than price.max_total",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fuel", "price"),
+    [(0, 10), (1, 11), (GIGAFUEL, 15), (GIGAFUEL + 1, 16), (10**15, 100)],
+)
+def test_fuel_is_charged_pro_rata_rounded_up_and_capped(fuel, price):
+    assert manifest().price.price(fuel) == price
+
+
+def test_negative_fuel_is_a_mistake_of_the_caller():
+    with pytest.raises(ValueError, match="negative"):
+        manifest().price.price(-1)
+
+
+AMOUNTS = st.integers(0, 2**63 - 1)
+
+
+@given(AMOUNTS, AMOUNTS, AMOUNTS, st.integers(0, 10**15), st.integers(0, 10**6))
+def test_a_price_is_an_integer_that_never_falls_as_fuel_rises(
+    base, per_gigafuel, cap, fuel, more
+):
+    terms = PriceTerms(base=base, per_gigafuel=per_gigafuel, max_total=cap)
+
+    price = terms.price(fuel)
+
+    assert type(price) is int
+    assert 0 <= price <= cap
+    assert terms.price(fuel + more) >= price
+    exact = base * GIGAFUEL + per_gigafuel * fuel
+    assert price == cap or 0 <= price * GIGAFUEL - exact < GIGAFUEL
