@@ -41,12 +41,18 @@ from zerostate.payment.state import (
 from zerostate.payment.store import Role
 
 
+def _expect_nothing(_task_id: TaskId) -> None:
+    """Nothing has been earned."""
+
+
 @final
 class Payee:
     """Checks proposals and counter-signs those that are right."""
 
-    def __init__(self, party: Party, ledger: Ledger) -> None:
-        self.expects: Expects = lambda _task_id: None
+    def __init__(
+        self, party: Party, ledger: Ledger, *, expects: Expects = _expect_nothing
+    ) -> None:
+        self.expects = expects
         self._party: Final = party
         self._ledger: Final = ledger
 

@@ -1,0 +1,618 @@
+"""Two managers, real stores: what is paid, what is refused, and how it is traced."""
+
+import pytest
+import trio
+from opentelemetry.trace import StatusCode
+
+from payment_parties import (
+    PAYEE,
+    PAYER,
+    STRANGER,
+    Network,
+    open_pair,
+    sealed_receipt,
+)
+from zerostate.errors import (
+    ChannelNotFoundError,
+    EvidenceError,
+    InsufficientBalanceError,
+    PaymentError,
+    PeerUnreachableError,
+    PriceError,
+    RemoteError,
+    RequestTimeoutError,
+    SignatureError,
+    StaleStateError,
+    WireError,
+)
+from zerostate.evidence.channel import (
+    ChannelUpdate,
+    SignedState,
+    decode_state,
+    encode_state,
+    open_terms,
+    state_digest,
+    verify_cosigned,
+)
+from zerostate.evidence.ethereum import EthKey
+from zerostate.evidence.receipt import receipt_sha256
+from zerostate.ids import new_channel_id, new_task_id
+from zerostate.payment import ExpectedPayment, Payment, PaymentConfig, wire
+from zerostate.payment.channels import open_channels
+from zerostate.payment.tracing import PaymentTracer
+from zerostate.testing import FakeClock, assert_trace
+from zerostate.units import Minor
+
+
+@pytest.fixture
+async def pair(tmp_path):
+    async with open_pair(tmp_path) as pair:
+        yield pair
+
+
+@pytest.fixture
+async def channel_id(pair):
+    channel_id = await pair.payer.open_channel(PAYEE.peer_id, Minor(1000))
+    pair.spans.clear()
+    return channel_id
+
+
+def payer_key(tmp_path) -> EthKey:
+    return EthKey(bytes.fromhex((tmp_path / "payer/payment.key").read_text()))
+
+
+def proposal(pair, state: SignedState, key: EthKey, **changes: object) -> bytes:
+    """Return the body of a payment_update that `key` signed over changed fields."""
+    fields = {
+        "nonce": state.update.nonce,
+        "net": state.update.net,
+        "task_id": state.update.task_id,
+        "receipt_sha256": state.update.receipt_sha256,
+        "amount": state.update.amount,
+    }
+    update = ChannelUpdate(**(fields | changes))
+    digest = state_digest(open_terms(state.terms), update)
+    signed = SignedState(state.terms, update, key.sign(digest).signature)
+    return wire.encode_payment_update(encode_state(signed))
+
+
+async def test_one_payment_is_one_tree_of_spans_and_both_ends_agree(pair):
+    with pair.spans.provider.get_tracer("test").start_as_current_span("payment.flow"):
+        channel_id = await pair.payer.open_channel(PAYEE.peer_id, Minor(1000))
+        task_id, receipt = pair.issue(250)
+        payment = await pair.payer.pay(
+            channel_id, Minor(250), task_id=task_id, receipt=receipt
+        )
+        verdict = await pair.payer.verify_payment(
+            payment, receipt=receipt, max_total=Minor(300)
+        )
+
+    assert (verdict.receipt_verified, verdict.payment_verified) == (True, True)
+    assert verdict.problems == ()
+    assert_trace(
+        pair.spans.spans,
+        """
+        payment.flow
+          payment.channel.open
+            payment.signature.sign
+            payment.signature.sign
+          payment.transaction
+            payment.signature.sign
+            payment.verify
+              payment.signature.verify
+              payment.channel.update
+                payment.signature.sign
+          payment.verify
+            payment.signature.verify
+        """,
+    )
+    ours, theirs = await pair.payer.get(channel_id), await pair.payee.get(channel_id)
+    assert ours == theirs
+    assert (ours.nonce, ours.balance_payer, ours.balance_payee) == (1, 750, 250)
+    evidence = verify_cosigned(payment.state)
+    assert (evidence.terms.payer, evidence.terms.payee) == (
+        PAYER.peer_id,
+        PAYEE.peer_id,
+    )
+    assert evidence.update.receipt_sha256 == receipt_sha256(receipt)
+    assert evidence.terms.payee_address == pair.payee.address
+
+
+async def test_spans_carry_the_payment_and_the_signed_state_but_no_balance(
+    pair, channel_id
+):
+    task_id, receipt = pair.issue(250)
+    payment = await pair.payer.pay(
+        channel_id, Minor(250), task_id=task_id, receipt=receipt
+    )
+    transaction = pair.spans.named("payment.transaction")
+    assert dict(transaction.attributes) == {
+        "channel.id": channel_id,
+        "task.id": task_id,
+        "payment.amount": 250,
+        "payment.nonce": 1,
+    }
+    for name in ("payment.transaction", "payment.channel.update"):
+        (event,) = pair.spans.named(name).events
+        assert event.name == "payment.state"
+        assert dict(event.attributes) == {
+            "payment.state.signed": payment.state,
+            "payment.nonce": 1,
+        }
+    assert len(payment.state) <= 4096
+    assert pair.spans.named("payment.verify").attributes["payment.verified"] is True
+
+
+async def test_an_open_channel_with_enough_left_is_used_again(pair, channel_id):
+    task_id, receipt = pair.issue(400)
+    await pair.payer.pay(channel_id, Minor(400), task_id=task_id, receipt=receipt)
+    pair.spans.clear()
+    assert await pair.payer.open_channel(PAYEE.peer_id, Minor(600)) == channel_id
+    assert list(pair.spans.spans) == []
+    assert await pair.payer.open_channel(PAYEE.peer_id, Minor(601)) != channel_id
+    assert len(await pair.payer.list()) == len(await pair.payee.list()) == 2
+
+
+async def test_concurrent_openings_make_one_channel(pair):
+    opened = []
+
+    async def open_one():
+        opened.append(await pair.payer.open_channel(PAYEE.peer_id, Minor(1000)))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(open_one)
+    assert len(set(opened)) == 1
+
+
+async def test_concurrent_payments_take_turns(pair, channel_id):
+    payments = []
+
+    async def pay(price):
+        task_id, receipt = pair.issue(price)
+        payments.append(
+            await pair.payer.pay(
+                channel_id, Minor(price), task_id=task_id, receipt=receipt
+            )
+        )
+
+    async with trio.open_nursery() as nursery:
+        for price in range(1, 11):
+            nursery.start_soon(pay, price)
+    assert sorted(payment.nonce for payment in payments) == list(range(1, 11))
+    assert (await pair.payee.get(channel_id)).balance_payee == sum(range(1, 11))
+
+
+async def test_a_task_is_paid_once_however_often_one_asks(pair, channel_id):
+    task_id, receipt = pair.issue(10)
+    first = await pair.payer.pay(
+        channel_id, Minor(10), task_id=task_id, receipt=receipt
+    )
+    pair.spans.clear()
+    other = await pair.payer.open_channel(PAYEE.peer_id, Minor(5000))
+    for channel in (channel_id, other):
+        again = await pair.payer.pay(
+            channel, Minor(10), task_id=task_id, receipt=receipt
+        )
+        assert again == first
+    assert [kind for kind, _ in pair.network.sent].count("payment_update") == 1
+    assert (await pair.payer.get(channel_id)).balance_payee == 10
+    with pytest.raises(PriceError, match="is being paid already"):
+        await pair.payer.pay(channel_id, Minor(11), task_id=task_id, receipt=receipt)
+
+
+async def test_the_same_task_asked_for_concurrently_on_two_channels_is_paid_once(
+    pair, channel_id
+):
+    other = await pair.payer.open_channel(PAYEE.peer_id, Minor(5000))
+    task_id, receipt = pair.issue(10)
+    payments = []
+
+    async def pay(channel):
+        payments.append(
+            await pair.payer.pay(channel, Minor(10), task_id=task_id, receipt=receipt)
+        )
+
+    async with trio.open_nursery() as nursery:
+        for channel in (channel_id, other, channel_id, other):
+            nursery.start_soon(pay, channel)
+    assert len(set(payments)) == 1
+    states = [await pair.payee.get(channel) for channel in (channel_id, other)]
+    assert sum(state.balance_payee for state in states) == 10
+
+
+@pytest.mark.parametrize("lost", ["request", "reply"])
+async def test_a_lost_message_is_made_good_by_the_same_bytes(pair, channel_id, lost):
+    task_id, receipt = pair.issue(10)
+
+    async def lose():
+        raise PeerUnreachableError("gone")
+
+    setattr(pair.network, "before" if lost == "request" else "after", lose)
+    pair.network.sent.clear()
+    with pytest.raises(PeerUnreachableError):
+        await pair.payer.pay(channel_id, Minor(10), task_id=task_id, receipt=receipt)
+    pair.network.before = pair.network.after = None
+    pair.spans.clear()
+
+    payment = await pair.payer.pay(
+        channel_id, Minor(10), task_id=task_id, receipt=receipt
+    )
+
+    (first, again) = pair.network.sent
+    assert first == again
+    assert payment.nonce == 1
+    assert await pair.payer.get(channel_id) == await pair.payee.get(channel_id)
+    signed = "payment.signature.sign" in {span.name for span in pair.spans.spans}
+    assert signed is (lost == "request"), "only the payee signs, and only once"
+
+
+async def test_a_new_payment_first_finishes_the_one_in_flight(pair, channel_id):
+    lost_task, lost_receipt = pair.issue(10)
+
+    async def lose():
+        raise PeerUnreachableError("gone")
+
+    pair.network.after = lose
+    with pytest.raises(PeerUnreachableError):
+        await pair.payer.pay(
+            channel_id, Minor(10), task_id=lost_task, receipt=lost_receipt
+        )
+    pair.network.after = None
+    task_id, receipt = pair.issue(5)
+    payment = await pair.payer.pay(
+        channel_id, Minor(5), task_id=task_id, receipt=receipt
+    )
+    assert payment.nonce == 2
+    first = await pair.payer.pay(
+        channel_id, Minor(10), task_id=lost_task, receipt=lost_receipt
+    )
+    assert first.nonce == 1
+    assert (await pair.payer.get(channel_id)).balance_payee == 15
+
+
+async def test_a_silent_payee_is_waited_for_no_longer_than_configured(
+    pair, channel_id, autojump_clock
+):
+    task_id, receipt = pair.issue(10)
+    pair.network.before = trio.sleep_forever
+    with pytest.raises(RequestTimeoutError, match="within 10 s"):
+        await pair.payer.pay(channel_id, Minor(10), task_id=task_id, receipt=receipt)
+    assert (
+        pair.spans.named("payment.transaction").attributes["error.type"]
+        == "request_timeout"
+    )
+
+
+async def test_a_lost_answer_to_an_opening_leaves_one_channel(pair):
+    async def lose():
+        raise PeerUnreachableError("gone")
+
+    pair.network.after = lose
+    with pytest.raises(PeerUnreachableError):
+        await pair.payer.open_channel(PAYEE.peer_id, Minor(1000))
+    pair.network.after = None
+    channel_id = await pair.payer.open_channel(PAYEE.peer_id, Minor(1000))
+    assert [state.channel_id for state in await pair.payee.list()] == [channel_id]
+    assert await pair.payer.list() == await pair.payee.list()
+
+
+async def test_overspending_is_refused_before_anything_is_signed(pair, channel_id):
+    task_id, receipt = pair.issue(1001)
+    pair.network.sent.clear()
+    with pytest.raises(InsufficientBalanceError, match="1001 is more than the 1000"):
+        await pair.payer.pay(channel_id, Minor(1001), task_id=task_id, receipt=receipt)
+    assert_trace(pair.spans.spans, "payment.transaction ERROR=insufficient_balance")
+    assert pair.network.sent == []
+
+
+@pytest.mark.parametrize("amount", [0, -1])
+async def test_nothing_and_less_than_nothing_cannot_be_paid(pair, channel_id, amount):
+    with pytest.raises(PriceError, match="only positive amounts"):
+        await pair.payer.pay(
+            channel_id, Minor(amount), task_id=new_task_id(), receipt=b"receipt"
+        )
+
+
+async def test_another_amount_than_the_receipts_price_is_refused(pair, channel_id):
+    task_id, receipt = pair.issue(10)
+    with pytest.raises(RemoteError, match="9 for a price of 10") as caught:
+        await pair.payer.pay(channel_id, Minor(9), task_id=task_id, receipt=receipt)
+    assert caught.value.remote_code == "price"
+    assert_trace(
+        pair.spans.spans,
+        """
+        payment.transaction ERROR=price
+          payment.signature.sign
+          payment.verify ERROR=price
+        """,
+    )
+    refused = pair.spans.named("payment.verify")
+    assert refused.attributes["payment.verified"] is False
+    assert (await pair.payee.get(channel_id)).balance_payee == 0
+
+
+async def test_a_channel_with_a_refused_payment_is_not_used_for_others(
+    pair, channel_id
+):
+    refused_task, refused_receipt = pair.issue(10)
+    with pytest.raises(RemoteError):
+        await pair.payer.pay(
+            channel_id, Minor(9), task_id=refused_task, receipt=refused_receipt
+        )
+    task_id, receipt = pair.issue(5)
+    with pytest.raises(PaymentError, match="open another channel"):
+        await pair.payer.pay(channel_id, Minor(5), task_id=task_id, receipt=receipt)
+    other = await pair.payer.open_channel(PAYEE.peer_id, Minor(100))
+    assert other != channel_id
+    await pair.payer.pay(other, Minor(5), task_id=task_id, receipt=receipt)
+
+
+async def test_a_payment_for_no_receipt_of_ours_is_refused(pair, channel_id):
+    task_id = new_task_id()
+    with pytest.raises(RemoteError, match="no receipt of ours"):
+        await pair.payer.pay(
+            channel_id,
+            Minor(10),
+            task_id=task_id,
+            receipt=sealed_receipt(task_id, 10),
+        )
+
+
+async def test_a_payment_for_another_receipt_of_that_task_is_refused(pair, channel_id):
+    task_id, _receipt = pair.issue(10)
+    with pytest.raises(RemoteError, match="another receipt"):
+        await pair.payer.pay(
+            channel_id,
+            Minor(10),
+            task_id=task_id,
+            receipt=sealed_receipt(task_id, 10),
+        )
+
+
+async def test_a_replayed_payment_gets_the_same_answer_and_pays_nothing(
+    pair, channel_id
+):
+    for price in (10, 20):
+        task_id, receipt = pair.issue(price)
+        await pair.payer.pay(channel_id, Minor(price), task_id=task_id, receipt=receipt)
+    replayed = pair.network.sent[-2][1]
+    before = await pair.payee.get(channel_id)
+    pair.spans.clear()
+    answer = await pair.payee.on_payment_update(PAYER.peer_id, replayed)
+    assert verify_cosigned(wire.decode_payment_accepted(answer)).update.nonce == 1
+    assert await pair.payee.get(channel_id) == before
+    assert_trace(pair.spans.spans, "payment.verify")
+
+
+async def test_stale_skipped_and_miscounted_states_are_refused(
+    pair, channel_id, tmp_path
+):
+    task_id, receipt = pair.issue(10)
+    await pair.payer.pay(channel_id, Minor(10), task_id=task_id, receipt=receipt)
+    key = payer_key(tmp_path)
+    state = decode_state(wire.decode_payment_update(pair.network.sent[-1][1]))
+    fresh, fresh_receipt = pair.issue(10)
+    good = {
+        "nonce": 2,
+        "net": 20,
+        "task_id": fresh,
+        "receipt_sha256": receipt_sha256(fresh_receipt),
+    }
+    wrong = (
+        ({"nonce": 1}, StaleStateError),
+        ({"nonce": 3}, StaleStateError),
+        ({"net": 19}, PaymentError),
+        ({"net": 10}, PaymentError),
+        ({"task_id": task_id}, PriceError),
+        ({"amount": 0}, EvidenceError),
+        ({"receipt_sha256": ""}, EvidenceError),
+    )
+    for changes, error in wrong:
+        body = proposal(pair, state, key, **(good | changes))
+        with pytest.raises(error):
+            await pair.payee.on_payment_update(PAYER.peer_id, body)
+    body = proposal(pair, state, key, **good)
+    await pair.payee.on_payment_update(PAYER.peer_id, body)
+    assert (await pair.payee.get(channel_id)).balance_payee == 20
+
+
+async def test_the_payee_refuses_more_than_the_deposit(pair, channel_id, tmp_path):
+    opened = (await pair.payee.get(channel_id)).agreed
+    assert opened is not None
+    task_id, receipt = pair.issue(1001)
+    template = decode_state(
+        wire.decode_channel_open(
+            next(body for kind, body in pair.network.sent if kind == "channel_open")
+        )
+    )
+    body = proposal(
+        pair,
+        template,
+        payer_key(tmp_path),
+        nonce=1,
+        net=1001,
+        amount=1001,
+        task_id=task_id,
+        receipt_sha256=receipt_sha256(receipt),
+    )
+    with pytest.raises(InsufficientBalanceError):
+        await pair.payee.on_payment_update(PAYER.peer_id, body)
+
+
+async def test_a_state_that_another_key_signed_is_refused(pair, channel_id, tmp_path):
+    task_id, receipt = pair.issue(10)
+    await pair.payer.pay(channel_id, Minor(10), task_id=task_id, receipt=receipt)
+    state = decode_state(wire.decode_payment_update(pair.network.sent[-1][1]))
+    fresh, fresh_receipt = pair.issue(10)
+    pair.spans.clear()
+    body = proposal(
+        pair,
+        state,
+        EthKey.generate(),
+        nonce=2,
+        net=20,
+        task_id=fresh,
+        receipt_sha256=receipt_sha256(fresh_receipt),
+    )
+    with pytest.raises(SignatureError, match="the payer is"):
+        await pair.payee.on_payment_update(PAYER.peer_id, body)
+    assert_trace(
+        pair.spans.spans,
+        """
+        payment.verify ERROR=signature
+          payment.signature.verify ERROR=signature
+        """,
+    )
+
+
+async def test_a_channel_is_its_payers_alone(pair, channel_id):
+    opening = next(body for kind, body in pair.network.sent if kind == "channel_open")
+    with pytest.raises(SignatureError, match="proposes a channel of"):
+        await pair.payee.on_channel_open(STRANGER.peer_id, opening)
+    task_id, receipt = pair.issue(10)
+    await pair.payer.pay(channel_id, Minor(10), task_id=task_id, receipt=receipt)
+    with pytest.raises(ChannelNotFoundError):
+        await pair.payee.on_payment_update(STRANGER.peer_id, pair.network.sent[-1][1])
+
+
+async def test_a_replayed_opening_never_resets_a_channel(pair, channel_id):
+    opening = next(body for kind, body in pair.network.sent if kind == "channel_open")
+    same = await pair.payee.on_channel_open(PAYER.peer_id, opening)
+    assert verify_cosigned(wire.decode_channel_opened(same)).channel_id == channel_id
+    task_id, receipt = pair.issue(10)
+    await pair.payer.pay(channel_id, Minor(10), task_id=task_id, receipt=receipt)
+    with pytest.raises(StaleStateError, match="at nonce 1 already"):
+        await pair.payee.on_channel_open(PAYER.peer_id, opening)
+    assert (await pair.payee.get(channel_id)).balance_payee == 10
+
+
+async def test_a_tampered_answer_is_not_taken(pair, channel_id):
+    task_id, receipt = pair.issue(10)
+
+    def flip(reply: bytes) -> bytes:
+        state = decode_state(wire.decode_payment_accepted(reply))
+        forged = SignedState(
+            state.terms,
+            state.update,
+            state.payer_signature,
+            EthKey.generate()
+            .sign(state_digest(open_terms(state.terms), state.update))
+            .signature,
+        )
+        return wire.encode_payment_accepted(encode_state(forged))
+
+    pair.network.rewrite = flip
+    with pytest.raises(SignatureError, match="the payee is"):
+        await pair.payer.pay(channel_id, Minor(10), task_id=task_id, receipt=receipt)
+    assert (await pair.payer.get(channel_id)).nonce == 0
+    pair.network.rewrite = None
+    payment = await pair.payer.pay(
+        channel_id, Minor(10), task_id=task_id, receipt=receipt
+    )
+    assert payment.nonce == 1
+
+
+async def test_bodies_that_are_no_bodies_are_refused(pair):
+    for handler in (pair.payee.on_channel_open, pair.payee.on_payment_update):
+        for body in (b"\xff\xff\xff", b"x" * 5000):
+            with pytest.raises(WireError):
+                await handler(PAYER.peer_id, body)
+        for body in (b"", wire.encode_channel_open(b"\x0a\x03abc")):
+            with pytest.raises((EvidenceError, PaymentError)):
+                await handler(PAYER.peer_id, body)
+
+
+async def test_verification_names_everything_that_is_wrong(pair, channel_id):
+    task_id, receipt = pair.issue(10)
+    payment = await pair.payer.pay(
+        channel_id, Minor(10), task_id=task_id, receipt=receipt
+    )
+    pair.spans.clear()
+    other = sealed_receipt(new_task_id(), 20, requester=STRANGER, executor=STRANGER)
+    verdict = await pair.payer.verify_payment(
+        payment, receipt=other, max_total=Minor(15)
+    )
+    assert (verdict.receipt_verified, verdict.payment_verified) == (False, False)
+    assert [problem.partition(":")[0] for problem in verdict.problems] == [
+        "receipt.task_id",
+        "receipt.requester",
+        "receipt.price",
+        "receipt.price",
+        "state.receipt",
+        "state.payee",
+    ]
+    assert_trace(
+        pair.spans.spans,
+        """
+        payment.verify ERROR=evidence
+          payment.signature.verify
+        """,
+    )
+    failed = pair.spans.named("payment.verify")
+    assert failed.attributes["receipt.verified"] is False
+    assert failed.status.status_code is StatusCode.ERROR
+
+
+async def test_verification_survives_bytes_that_are_no_evidence(pair):
+    payment = Payment(new_channel_id(), Minor(1), 1, new_task_id(), b"\xff")
+    verdict = await pair.payer.verify_payment(
+        payment, receipt=b"\xff", max_total=Minor(1)
+    )
+    assert (verdict.receipt_verified, verdict.payment_verified) == (False, False)
+    assert len(verdict.problems) == 2
+
+
+async def test_a_channel_for_another_chain_is_refused_and_forgotten(tmp_path):
+    async with open_pair(tmp_path) as pair:
+        network = Network(STRANGER.peer_id, {PAYEE.peer_id: pair.payee})
+        config = PaymentConfig(data_dir=tmp_path / "stranger", chain_id=1)
+        async with open_channels(
+            config,
+            STRANGER,
+            tracer=PaymentTracer(),
+            clock=FakeClock(),
+            counterparty=network,
+        ) as stranger:
+            with pytest.raises(RemoteError, match="a channel on chain 1"):
+                await stranger.open_channel(PAYEE.peer_id, Minor(10))
+            assert await stranger.list() == ()
+
+
+async def test_the_number_of_channels_is_bounded_on_both_ends(tmp_path):
+    async with open_pair(tmp_path, max_channels_per_peer=2) as pair:
+        for deposit in (1, 2):
+            await pair.payer.open_channel(PAYEE.peer_id, Minor(deposit))
+        with pytest.raises(PaymentError, match="max_channels_per_peer"):
+            await pair.payer.open_channel(PAYEE.peer_id, Minor(3))
+
+
+async def test_deposits_out_of_bounds_and_channels_with_oneself_are_refused(pair):
+    for deposit in (0, -1, 1 << 63):
+        with pytest.raises(PaymentError, match="allowed are 1 to"):
+            await pair.payer.open_channel(PAYEE.peer_id, Minor(deposit))
+    with pytest.raises(PaymentError, match="oneself"):
+        await pair.payer.open_channel(PAYER.peer_id, Minor(1))
+
+
+async def test_unknown_channels_are_named_in_the_error(pair):
+    unknown = new_channel_id()
+    with pytest.raises(ChannelNotFoundError, match=unknown):
+        await pair.payer.get(unknown)
+    with pytest.raises(ChannelNotFoundError, match=unknown):
+        await pair.payer.pay(
+            unknown, Minor(1), task_id=new_task_id(), receipt=b"receipt"
+        )
+
+
+async def test_nothing_is_accepted_before_the_node_says_what_is_expected(pair):
+    channel_id = await pair.payer.open_channel(PAYEE.peer_id, Minor(10))
+    assert pair.payer.expects(new_task_id()) is None
+    pair.payee.expects = lambda _task: None
+    task_id, receipt = pair.issue(1)
+    with pytest.raises(RemoteError, match="no receipt of ours"):
+        await pair.payer.pay(channel_id, Minor(1), task_id=task_id, receipt=receipt)
+    pair.payee.expects = lambda task: (
+        ExpectedPayment(receipt_sha256(receipt), Minor(1)) if task == task_id else None
+    )
+    await pair.payer.pay(channel_id, Minor(1), task_id=task_id, receipt=receipt)

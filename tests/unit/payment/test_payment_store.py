@@ -1,0 +1,185 @@
+"""The store and the key file: what opens, what is refused, and with which words."""
+
+import sqlite3
+import stat
+
+import pytest
+
+from payment_parties import PAYEE, open_pair
+from zerostate.errors import (
+    ConfigError,
+    InternalError,
+    StoreCorruptError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
+from zerostate.evidence.ethereum import EthKey
+from zerostate.ids import ChannelId, TaskId, new_channel_id
+from zerostate.payment import PaymentConfig
+from zerostate.payment.keys import load_or_create_key
+from zerostate.payment.store import (
+    SCHEMA_VERSION,
+    ChannelRow,
+    PaymentRow,
+    PaymentStatus,
+    PaymentStore,
+    Role,
+)
+from zerostate.units import Minor
+
+TASK = TaskId("task-" + "0a" * 16)
+
+
+def channel_row(channel_id: ChannelId, agreed: bytes = b"state 0") -> ChannelRow:
+    return ChannelRow(
+        channel_id, PAYEE.peer_id, Role.PAYER, b"terms", agreed, b"proposal"
+    )
+
+
+@pytest.fixture
+async def store(tmp_path):
+    store = await PaymentStore.open(tmp_path / "payments.db")
+    yield store
+    await store.close()
+
+
+async def test_what_was_saved_is_there_after_opening_again(tmp_path):
+    path = tmp_path / "payments.db"
+    row = channel_row(new_channel_id())
+    payment = PaymentRow(TASK, row.channel_id, 1, b"state", PaymentStatus.PROPOSED)
+    store = await PaymentStore.open(path)
+    await store.save(row, payment, now_unix_ns=1)
+    await store.close()
+    store = await PaymentStore.open(path)
+    assert await store.channel(row.channel_id) == row
+    assert await store.payment(TASK) == payment
+    assert await store.channels(peer_id=PAYEE.peer_id, role=Role.PAYER) == (row,)
+    assert await store.channels(role=Role.PAYEE) == ()
+    assert await store.count_channels(PAYEE.peer_id) == (1, 1)
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreUnavailableError):
+        await store.payment(TASK)
+
+
+async def test_every_write_waits_for_the_disk(tmp_path, store):
+    rows = await store._rows("PRAGMA synchronous")
+    assert rows == [(2,)], "FULL"
+    assert await store._rows("PRAGMA journal_mode") == [("wal",)]
+
+
+async def test_a_task_or_a_nonce_can_never_get_a_second_payment(store):
+    one, two = channel_row(new_channel_id()), channel_row(new_channel_id())
+    paid = PaymentRow(TASK, one.channel_id, 1, b"state", PaymentStatus.AGREED)
+    await store.save(one, paid, now_unix_ns=1)
+    elsewhere = PaymentRow(TASK, two.channel_id, 1, b"other", PaymentStatus.PROPOSED)
+    with pytest.raises(InternalError, match="paid a second time"):
+        await store.save(two, elsewhere, now_unix_ns=2)
+    assert await store.channel(two.channel_id) is None, "all or nothing"
+    other_task = TaskId("task-" + "0b" * 16)
+    same_nonce = PaymentRow(other_task, one.channel_id, 1, b"x", PaymentStatus.AGREED)
+    with pytest.raises(InternalError):
+        await store.save(one, same_nonce, now_unix_ns=2)
+    assert await store.payment(TASK) == paid
+
+
+async def test_only_an_opening_can_be_forgotten(store):
+    channel = channel_row(new_channel_id())
+    await store.save(channel, None, now_unix_ns=1)
+    await store.forget_opening(channel.channel_id)
+    assert await store.channel(channel.channel_id) == channel
+
+
+async def test_a_store_that_is_open_already_is_refused(tmp_path, store):
+    with pytest.raises(StoreLockedError, match="another process"):
+        await PaymentStore.open(tmp_path / "payments.db")
+
+
+async def test_a_store_of_a_newer_version_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "payments.db"
+    await (await PaymentStore.open(path)).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE schema_version SET version = 99")
+    connection.close()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=f"schema 99; this one knows {SCHEMA_VERSION}"):
+            await PaymentStore.open(path)
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "payments.db"
+    path.write_bytes(b"not a database, but long enough to look at" * 30)
+    with pytest.raises(StoreCorruptError, match="payments.db"):
+        await PaymentStore.open(path)
+
+
+async def test_a_directory_that_is_missing_is_an_error_of_the_store(tmp_path):
+    with pytest.raises(StoreUnavailableError, match="unable to open"):
+        await PaymentStore.open(tmp_path / "none" / "payments.db")
+
+
+async def test_a_stored_state_that_was_changed_is_not_loaded(tmp_path):
+    async with open_pair(tmp_path) as pair:
+        channel_id = await pair.payer.open_channel(PAYEE.peer_id, Minor(10))
+    with sqlite3.connect(tmp_path / "payer" / "payments.db") as connection:
+        ((agreed,),) = connection.execute("SELECT agreed FROM channels")
+        changed = agreed[:-10] + bytes(10)
+        connection.execute("UPDATE channels SET agreed = ?", (changed,))
+    connection.close()
+    async with open_pair(tmp_path) as pair:
+        with pytest.raises(StoreCorruptError, match=channel_id):
+            await pair.payer.get(channel_id)
+
+
+def test_a_key_is_made_once_and_for_its_owner_only(tmp_path):
+    path = tmp_path / "payment.key"
+    key = load_or_create_key(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load_or_create_key(path).address == key.address
+    assert [file.name for file in tmp_path.iterdir()] == ["payment.key"]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_key_that_others_can_reach_is_refused(tmp_path, mode):
+    path = tmp_path / "payment.key"
+    load_or_create_key(path)
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=f"mode {mode:04o} lets others"):
+        load_or_create_key(path)
+
+
+@pytest.mark.parametrize("content", ["", "00" * 32, "zz" * 32, "11" * 33, "ff" * 32])
+def test_a_file_without_a_key_is_refused_and_left_as_it_is(tmp_path, content):
+    path = tmp_path / "payment.key"
+    path.touch(mode=0o600)
+    path.write_text(content)
+    with pytest.raises(ConfigError, match="payment.key"):
+        load_or_create_key(path)
+    assert path.read_text() == content
+
+
+def test_a_key_file_that_cannot_be_made_is_a_config_error(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be written"):
+        load_or_create_key(tmp_path / "none" / "payment.key")
+
+
+def test_the_error_about_a_key_never_shows_it(tmp_path):
+    path = tmp_path / "payment.key"
+    key = EthKey.generate()
+    path.touch(mode=0o600)
+    path.write_text(key.secret.hex() + "junk")
+    with pytest.raises(ConfigError) as caught:
+        load_or_create_key(path)
+    assert key.secret.hex() not in str(caught.value)
+
+
+def test_every_wrong_setting_is_named_at_once(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        PaymentConfig(
+            data_dir=tmp_path, chain_id=0, max_deposit=Minor(1 << 63), max_channels=-1
+        )
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "payment.chain_id",
+        "payment.max_channels",
+        "payment.max_deposit",
+    ]
