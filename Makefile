@@ -26,10 +26,10 @@ help: ## Show these targets
 	@echo '  Options go in ARGS: make demo ARGS="--once"'
 
 $(RUNTIME): requirements-runtime.lock pyproject.toml $(SETUP_SCRIPTS)
-	@tools/setup_venv.sh runtime
+	@tools/setup_venv.sh runtime >&2
 
 $(FULL): requirements.lock pyproject.toml $(SETUP_SCRIPTS)
-	@tools/setup_venv.sh full
+	@tools/setup_venv.sh full >&2
 
 setup: $(FULL) ## Check the prerequisites and install everything into .venv
 	@echo "$(VENV) is ready: make demo, make test"
