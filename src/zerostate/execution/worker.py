@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, BinaryIO, Final, final
 
 from zerostate.execution._wasmtime.run import (
@@ -108,6 +109,8 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 def main() -> None:
     """Confine this process, then serve on what were its standard streams."""
     confine(int(sys.argv[1]))
+    # In a directory that is gone no file can be made, and none is left behind.
+    Path.cwd().rmdir()
     # Nothing that prints may speak into the protocol.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -77,8 +77,8 @@ _REPLY_TYPES: Final = {
 class WorkerProcess:
     """A running worker, for one task at a time.
 
-    In a process group and session of its own, without environment, in an empty
-    directory; the kernel ends it when the thread that started it ends.
+    In a process group and session of its own, without environment, in a directory that
+    it has removed; the kernel ends it when the thread that started it ends.
     """
 
     def __init__(
