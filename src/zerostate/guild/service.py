@@ -72,6 +72,7 @@ class GuildService:
         self._clock = clock
         self._nursery = nursery
         self._guilds: dict[GuildId, _Guild] = {}
+        self._joining: dict[GuildId, trio.Event] = {}
         peers.handle("guild_join", self._on_join)
         peers.handle("guild_heartbeat", self._on_heartbeat)
         peers.on_gossip("guild_announce", self._on_announce, continues=self._would_join)
@@ -172,6 +173,7 @@ class GuildService:
             with self._tracer.trace_receive_message(
                 guild_id, author=message.author, message_type=message.type
             ):
+                await self._until_joined(guild_id)
                 if self.membership(guild_id).find(message.author) is None:
                     raise NotAMemberError(f"{message.author} is not in {guild_id}")
                 await handler(guild_id, message)
@@ -270,7 +272,7 @@ class GuildService:
             bool(offered)
             and announcement.creator == message.author
             and announcement.expires_unix_ns > self._clock.wall_ns()
-            and len(self._guilds) < self._config.max_guilds
+            and len(self._guilds) + len(self._joining) < self._config.max_guilds
         )
 
     async def _on_announce(self, message: Message) -> None:
@@ -278,26 +280,42 @@ class GuildService:
             return
         announcement = _parse(pb.Announce(), message.body)
         guild_id = _parse_id(announcement.guild_id)
-        creator = message.author
-        with self._tracer.trace_join_guild(guild_id, creator=creator):
-            # Before the request: the creator may send to the guild as soon as it knows.
-            await self._peers.subscribe(topic_of(guild_id))
-            body = pb.Join(guild_id=guild_id, capabilities=self._config.capabilities)
-            reply = await self._peers.request(
-                creator, "guild_join", body.SerializeToString()
-            )
-            membership = wire.decode(reply)
-            if membership.guild_id != guild_id:
-                raise GuildError(f"{creator} answered for another guild")
-            guild = _Guild(
-                membership,
-                announcement.max_members,
-                announcement.expires_unix_ns,
-                TraceCarrier.inject(),
-                trio.Event(),
-            )
-            self._guilds[guild_id] = guild
-        self._nursery.start_soon(self._heartbeats, guild, creator)
+        if guild_id in self._joining or guild_id in self._guilds:
+            return
+        joined = self._joining[guild_id] = trio.Event()
+        try:
+            with self._tracer.trace_join_guild(guild_id, creator=message.author):
+                guild = await self._join(guild_id, announcement)
+        finally:
+            del self._joining[guild_id]
+            joined.set()
+        self._nursery.start_soon(self._heartbeats, guild, message.author)
+
+    async def _join(self, guild_id: GuildId, announcement: pb.Announce) -> _Guild:
+        # Before the request: the creator may send to the guild as soon as it knows.
+        await self._peers.subscribe(topic_of(guild_id))
+        body = pb.Join(guild_id=guild_id, capabilities=self._config.capabilities)
+        reply = await self._peers.request(
+            PeerId(announcement.creator), "guild_join", body.SerializeToString()
+        )
+        membership = wire.decode(reply)
+        if membership.guild_id != guild_id:
+            raise GuildError(f"{announcement.creator} answered for another guild")
+        guild = _Guild(
+            membership,
+            announcement.max_members,
+            announcement.expires_unix_ns,
+            TraceCarrier.inject(),
+            trio.Event(),
+        )
+        self._guilds[guild_id] = guild
+        return guild
+
+    async def _until_joined(self, guild_id: GuildId) -> None:
+        """Wait for the answer to our join, which the guild's messages may overtake."""
+        joined = self._joining.get(guild_id)
+        if joined is not None:
+            await joined.wait()
 
     async def _heartbeats(self, guild: _Guild, creator: PeerId) -> None:
         guild_id = guild.membership.guild_id

@@ -23,6 +23,7 @@ from typing_extensions import override
 from zerostate.errors import UnsupportedPlatformError, ZeroStateError
 from zerostate.node import app
 from zerostate.node.config import NodeConfig
+from zerostate.p2p import PeerNode
 from zerostate.p2p.logs import quiet_libp2p_logs
 from zerostate.telemetry.spans import first_failure
 
@@ -80,13 +81,13 @@ def _refuse_other_platforms() -> None:
 
 
 async def _run(config: NodeConfig) -> None:
-    async def tell_ready(node: app.RunningNode) -> None:
+    async def tell_ready(peers: PeerNode) -> None:
         _tell(
             {
                 "event": "ready",
                 "pid": os.getpid(),
-                "peer_id": node.peers.peer_id,
-                "addresses": list(node.peers.addresses),
+                "peer_id": peers.peer_id,
+                "addresses": list(peers.addresses),
                 "control": str(config.control_socket),
             }
         )

@@ -21,7 +21,7 @@ from zerostate.guild import (
     GuildTracer,
     open_guilds,
 )
-from zerostate.ids import PeerId, TaskId
+from zerostate.ids import PeerId
 from zerostate.node.commands import Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
@@ -30,9 +30,9 @@ from zerostate.node.identity import load_or_create
 from zerostate.node.task import Requester
 from zerostate.node.tracing import NodeTracer
 from zerostate.p2p import P2PConfig, P2PTracer, PeerNode, open_peer_node
+from zerostate.p2p.host import HostOpener
 from zerostate.payment import (
     ChannelManager,
-    ExpectedPayment,
     PaymentConfig,
     PaymentTracer,
     open_channels,
@@ -40,7 +40,7 @@ from zerostate.payment import (
 from zerostate.telemetry import (
     BatchConfig,
     TelemetryConfig,
-    TelemetryHandle,
+    TracerProvider,
     init_tracer,
 )
 from zerostate.units import Minor
@@ -50,17 +50,16 @@ TELEMETRY_SHUTDOWN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class RunningNode:
-    """A node that takes commands and messages."""
+class Layers:
+    """The layers of one peer, wired."""
 
     peers: PeerNode
     guilds: GuildService
     requester: Requester
-    telemetry: TelemetryHandle
 
 
 async def run(
-    config: NodeConfig, on_ready: Callable[[RunningNode], Awaitable[None]]
+    config: NodeConfig, on_ready: Callable[[PeerNode], Awaitable[None]]
 ) -> None:
     """Run one peer until cancelled.
 
@@ -72,18 +71,6 @@ async def run(
         ConfigError: The settings cannot be used on this machine; nothing is left
             running.
     """
-    async with open_node(config) as node:
-        await on_ready(node)
-        await trio.sleep_forever()
-
-
-@asynccontextmanager
-async def open_node(config: NodeConfig) -> AsyncIterator[RunningNode]:
-    """Run one peer as long as the block lasts.
-
-    Raises:
-        ConfigError: The settings cannot be used on this machine.
-    """
     try:
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
@@ -91,22 +78,47 @@ async def open_node(config: NodeConfig) -> AsyncIterator[RunningNode]:
     identity = load_or_create(config.data_dir / "identity.key")
     telemetry = init_tracer(_telemetry_config(config, identity))
     try:
-        async with _open_layers(config, identity, telemetry) as node:
-            yield node
+        async with open_layers(config, identity, telemetry.provider) as layers:
+            commands = Commands(config, layers.peers, layers.requester, telemetry)
+            server = ControlServer(config.control_socket, commands.methods())
+            async with trio.open_nursery() as nursery:
+                await nursery.start(server.serve)
+                await on_ready(layers.peers)
+                await trio.sleep_forever()
     finally:
         telemetry.shutdown(TELEMETRY_SHUTDOWN_S)
 
 
 @asynccontextmanager
-async def _open_layers(
-    config: NodeConfig, identity: Identity, telemetry: TelemetryHandle
-) -> AsyncIterator[RunningNode]:
-    provider, clock = telemetry.provider, SystemClock()
+async def open_layers(
+    config: NodeConfig,
+    identity: Identity,
+    provider: TracerProvider,
+    *,
+    opener: HostOpener | None = None,
+) -> AsyncIterator[Layers]:
+    """Run one peer's layers as long as the block lasts.
+
+    Args:
+        config: Its settings; ``data_dir`` exists.
+        identity: Its key.
+        provider: Where its spans go.
+        opener: The transport; None takes libp2p.
+
+    Raises:
+        ConfigError: The settings cannot be used on this machine.
+    """
+    clock = SystemClock()
     payment_tracer = PaymentTracer(provider)
+    known = frozenset(PeerId(text) for text in config.known)
     async with AsyncExitStack() as stack:
         peers = await stack.enter_async_context(
             open_peer_node(
-                _p2p_config(config), identity, tracer=P2PTracer(provider), clock=clock
+                P2PConfig(listen=config.listen, known=known),
+                identity,
+                tracer=P2PTracer(provider),
+                clock=clock,
+                opener=opener,
             )
         )
         channels = await stack.enter_async_context(
@@ -122,15 +134,11 @@ async def _open_layers(
         guilds = await stack.enter_async_context(
             open_guilds(
                 peers,
-                GuildConfig(
-                    capabilities=config.capabilities,
-                    heartbeat_interval_s=config.heartbeat_interval_s,
-                ),
+                _guild_config(config),
                 tracer=GuildTracer(provider),
                 clock=clock,
             )
         )
-        known = frozenset(PeerId(text) for text in config.known)
         peers.trusted = lambda peer_id: (
             peer_id in known or guilds.is_member_of_a_guild(peer_id)
         )
@@ -140,8 +148,6 @@ async def _open_layers(
                 open_runner(ExecutionConfig(), identity, tracer=tracer, clock=clock)
             )
             channels.expects = Executor(peers, guilds, runner).expects
-        else:
-            channels.expects = _nothing_owed
         requester = Requester(
             peers,
             guilds,
@@ -150,12 +156,7 @@ async def _open_layers(
             payment_tracer=payment_tracer,
             channel_deposit=Minor(config.channel_deposit),
         )
-        commands = Commands(config, peers, requester, telemetry)
-        server = ControlServer(config.control_socket, commands.methods())
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        await nursery.start(server.serve)
-        yield RunningNode(peers, guilds, requester, telemetry)
-        nursery.cancel_scope.cancel()
+        yield Layers(peers, guilds, requester)
 
 
 def _serve_payments(peers: PeerNode, channels: ChannelManager) -> None:
@@ -165,8 +166,11 @@ def _serve_payments(peers: PeerNode, channels: ChannelManager) -> None:
     )
 
 
-def _nothing_owed(_task_id: TaskId) -> ExpectedPayment | None:
-    return None
+def _guild_config(config: NodeConfig) -> GuildConfig:
+    return GuildConfig(
+        capabilities=config.capabilities,
+        heartbeat_interval_s=config.heartbeat_interval_s,
+    )
 
 
 def _telemetry_config(config: NodeConfig, identity: Identity) -> TelemetryConfig:
@@ -183,8 +187,3 @@ def _telemetry_config(config: NodeConfig, identity: Identity) -> TelemetryConfig
             "peer.id": identity.peer_id,
         },
     )
-
-
-def _p2p_config(config: NodeConfig) -> P2PConfig:
-    known = frozenset(PeerId(text) for text in config.known)
-    return P2PConfig(listen=config.listen, known=known)

@@ -7,6 +7,7 @@ neither the network, nor WebAssembly, nor the tracing stack.
 from zerostate.telemetry.config import BatchConfig as BatchConfig
 from zerostate.telemetry.config import TelemetryConfig as TelemetryConfig
 from zerostate.telemetry.propagation import TraceCarrier as TraceCarrier
+from zerostate.telemetry.provider import TracerProvider as TracerProvider
 from zerostate.telemetry.spans import LayerTracer as LayerTracer
 from zerostate.telemetry.spans import record_error as record_error
 from zerostate.telemetry.tracer import TelemetryHandle as TelemetryHandle
@@ -18,6 +19,7 @@ __all__ = [
     "TelemetryConfig",
     "TelemetryHandle",
     "TraceCarrier",
+    "TracerProvider",
     "init_tracer",
     "record_error",
 ]

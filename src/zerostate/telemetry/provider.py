@@ -12,7 +12,10 @@ from typing import Final, final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Tracer, TracerProvider
+from opentelemetry.trace import Link, Span, SpanKind, Tracer
+from opentelemetry.trace import (
+    TracerProvider as TracerProvider,  # noqa: PLC0414  # part of our own API
+)
 from opentelemetry.util.types import Attributes
 from typing_extensions import override
 

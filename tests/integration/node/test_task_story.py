@@ -1,0 +1,268 @@
+"""A whole task over three peers in one process: real layers, network in memory."""
+
+import hashlib
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import trio
+
+from zerostate.evidence.identity import Identity
+from zerostate.execution.examples import sha256_module
+from zerostate.node.app import open_layers
+from zerostate.node.config import NodeConfig
+from zerostate.node.submission import TaskSubmission
+from zerostate.testing import SpanRecorder, assert_trace
+from zerostate.testing.network import MemoryNetwork
+
+ROLES = {"requester": (), "executor": ("wasm",), "member": ("witness",)}
+IDENTITIES = {name: Identity.generate() for name in ROLES}
+KNOWN = tuple(identity.peer_id for identity in IDENTITIES.values())
+TASKS = Path(__file__).parents[3] / "examples" / "tasks"
+
+
+class World:
+    def __init__(self, directory):
+        self.directory = directory
+        self.network = MemoryNetwork()
+        self.recorders = {name: SpanRecorder() for name in ROLES}
+        self.layers = {}
+        self.stages = []
+
+    def config(self, name):
+        data_dir = self.directory / name
+        data_dir.mkdir()
+        return NodeConfig(
+            service_name=name, data_dir=data_dir, known=KNOWN, capabilities=ROLES[name]
+        )
+
+    async def progress(self, stage, text):
+        self.stages.append(stage)
+
+    async def run(self, module, *, task_input=b"hello", **fields):
+        module_path, input_path = self.directory / "module", self.directory / "input"
+        module_path.write_bytes(module)
+        input_path.write_bytes(task_input)
+        submission = TaskSubmission(
+            **{
+                "module_path": module_path,
+                "input_path": input_path,
+                "manifest": {},
+                "members": 2,
+                "deadline_s": 20,
+                **fields,
+            }
+        )
+        with trio.fail_after(30):
+            return await self.layers["requester"].requester.run(
+                submission, self.progress
+            )
+
+    def spans(self, trace_id):
+        return [
+            span
+            for recorder in self.recorders.values()
+            for span in recorder.spans
+            if f"{span.context.trace_id:032x}" == trace_id
+        ]
+
+    def failed(self, trace_id):
+        return {
+            span.name: span.attributes["error.type"]
+            for span in self.spans(trace_id)
+            if "error.type" in span.attributes
+        }
+
+
+@pytest.fixture
+async def world(tmp_path):
+    world = World(tmp_path)
+    async with AsyncExitStack() as stack:
+        for name, identity in IDENTITIES.items():
+            world.layers[name] = await stack.enter_async_context(
+                open_layers(
+                    world.config(name),
+                    identity,
+                    world.recorders[name].provider,
+                    opener=world.network.opener(identity),
+                )
+            )
+        peers = {name: layers.peers for name, layers in world.layers.items()}
+        await peers["requester"].connect(peers["executor"].addresses[0])
+        await peers["requester"].connect(peers["member"].addresses[0])
+        await peers["executor"].connect(peers["member"].addresses[0])
+        yield world
+
+
+async def test_a_task_is_run_receipted_and_paid_in_one_trace(world, tmp_path):
+    output_path = tmp_path / "output"
+    report = await world.run(sha256_module(), output_path=output_path)
+
+    expected = hashlib.sha256(b"hello").hexdigest().encode()
+    assert report.error_code is None, report.error_message
+    assert report.output == expected
+    assert output_path.read_bytes() == expected
+    assert report.receipt_verified
+    assert report.receipt.trace_id == report.trace_id
+    assert report.payment.verified
+    assert report.payment.amount == report.receipt.price > 0
+    assert world.stages == [
+        "guild.formed",
+        "task.accepted",
+        "receipt.verified",
+        "payment.done",
+    ]
+
+
+async def test_the_trace_is_the_one_that_the_design_draws(world):
+    report = await world.run(sha256_module())
+    spans = world.spans(report.trace_id)
+    joins = {
+        s.context.span_id
+        for s in world.recorders["member"].spans
+        if f"{s.context.trace_id:032x}" == report.trace_id
+    }
+
+    assert_trace(
+        [s for s in spans if s.context.span_id not in joins],
+        """
+        task.run
+          guild.create
+            p2p.message.guild_announce
+              p2p.gossip.publish PRODUCER
+                p2p.gossip.deliver CONSUMER
+                  p2p.message.guild_announce
+                    guild.join
+                      p2p.message.guild_join CLIENT
+                        p2p.message.guild_join SERVER
+          guild.send_message
+            p2p.message.task_request
+              p2p.gossip.publish PRODUCER
+                p2p.gossip.deliver CONSUMER
+                  p2p.message.task_request
+                    guild.receive_message
+                      p2p.message.task_accept CLIENT
+                        p2p.message.task_accept SERVER
+                      execution.task
+                        execution.manifest.validate
+                        execution.wasm.compile
+                        execution.wasm.instantiate
+                        execution.wasm.execute
+                        execution.resources.measure
+                        execution.receipt.generate
+                      p2p.message.task_result CLIENT
+                        p2p.message.task_result SERVER
+          task.result
+          payment.flow
+            payment.channel.open
+              payment.signature.sign
+              p2p.message.channel_open CLIENT
+                p2p.message.channel_open SERVER
+                  payment.signature.sign
+            payment.transaction
+              payment.signature.sign
+              p2p.message.payment_update CLIENT
+                p2p.message.payment_update SERVER
+                  payment.verify
+                    payment.signature.verify
+                    payment.channel.update
+                      payment.signature.sign
+            payment.verify
+              payment.signature.verify
+        p2p.message.guild_join SERVER remote-parent
+        """,
+    )
+
+
+async def test_a_module_that_traps_is_an_error_where_it_trapped_and_costs_nothing(
+    world,
+):
+    report = await world.run((TASKS / "trap.wasm").read_bytes())
+
+    assert (report.error_code, report.outcome) == ("trap", "trap")
+    assert report.receipt_verified
+    assert report.receipt.price == 0
+    assert report.payment is None
+    assert world.failed(report.trace_id) == {
+        "task.run": "trap",
+        "task.result": "trap",
+        "execution.task": "trap",
+        "execution.wasm.execute": "trap",
+    }
+
+
+async def test_bytes_that_are_no_module_fail_in_compile(world):
+    report = await world.run(b"not wasm")
+
+    assert report.error_code == "invalid_module"
+    assert "execution.wasm.compile" in world.failed(report.trace_id)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"manifest": {"limits": {"fuel": 1000}}}, "out_of_fuel"),
+        ({"manifest": {"limits": {"fuel": -1}, "unknown": 1}}, "manifest"),
+        ({"manifest": {"module_sha256": "0" * 64}}, "manifest"),
+    ],
+)
+async def test_a_manifest_is_kept_to(world, fields, code):
+    report = await world.run(sha256_module(), **fields)
+
+    assert report.error_code == code
+
+
+async def test_a_missing_input_file_is_named_and_ends_the_root_span_as_an_error(
+    world, tmp_path
+):
+    missing = tmp_path / "missing"
+    report = await world.run(sha256_module(), input_path=missing)
+
+    assert report.error_code == "input_file"
+    assert str(missing) in report.error_message
+    assert world.failed(report.trace_id) == {"task.run": "input_file"}
+
+
+async def test_an_executor_that_goes_away_during_the_task_is_peer_lost(world):
+    loop = (TASKS / "loop.wasm").read_bytes()
+    executor = IDENTITIES["executor"].peer_id
+
+    async def progress(stage, text):
+        if stage == "task.accepted":
+            await world.network.find(executor).vanish()
+
+    world.progress = progress
+    report = await world.run(loop, manifest={"limits": {"wall_s": 2.0}})
+
+    assert report.error_code == "peer_lost"
+    assert world.failed(report.trace_id)["task.result"] == "peer_lost"
+    assert "payment.flow" not in {s.name for s in world.spans(report.trace_id)}
+
+
+async def test_a_result_that_does_not_come_in_time_is_a_deadline(world):
+    loop = (TASKS / "loop.wasm").read_bytes()
+    report = await world.run(
+        loop, deadline_s=0.5, manifest={"limits": {"wall_s": 2.0, "fuel": 10**14}}
+    )
+
+    assert report.error_code == "task_deadline"
+    assert world.failed(report.trace_id)["task.result"] == "task_deadline"
+
+
+async def test_a_second_task_uses_the_same_channel(world):
+    first = await world.run(sha256_module())
+    second = await world.run(sha256_module(), task_input=b"more")
+
+    assert second.payment.channel_id == first.payment.channel_id
+    assert (first.payment.nonce, second.payment.nonce) == (1, 2)
+    assert second.receipt.trace_id == second.trace_id != first.trace_id
+
+
+async def test_a_lost_task_request_is_sent_direct_and_the_task_runs(world):
+    guild_topic = "zerostate/guild/1/"
+    world.network.loses = lambda topic, *_: topic.startswith(guild_topic)
+    report = await world.run(sha256_module())
+
+    assert report.error_code is None
+    names = [s.name for s in world.spans(report.trace_id)]
+    assert names.count("execution.task") == 1
