@@ -4,6 +4,7 @@
 """
 
 import ctypes
+import gc
 import os
 import runpy
 import signal
@@ -15,6 +16,13 @@ _PR_SET_PDEATHSIG: Final = 1
 
 PARENT_VARIABLE: Final = "ZEROSTATE_PARENT_PID"
 """Environment variable with the pid of the process that starts this one."""
+
+GC_THRESHOLD: Final = 50_000
+"""New objects between two garbage collections (Python's own default is 700).
+
+Starting a peer makes half a million objects that all stay; looking among them for
+garbage again and again is a tenth of its start.
+"""
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -29,13 +37,28 @@ def die_with_parent(parent_pid: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
-    """Run the module named on the command line as ``__main__``."""
+def main() -> int:
+    """Run the module named on the command line as ``__main__``; return its exit code.
+
+    Any other exception than SystemExit passes, for the interpreter to print.
+    """
     die_with_parent(int(os.environ[PARENT_VARIABLE]))
+    gc.set_threshold(GC_THRESHOLD)
     module, *arguments = sys.argv[1:]
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as exc:
+        if isinstance(exc.code, str):
+            raise
+        return exc.code or 0
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The module has closed what it opened. Taking the interpreter down piece by piece
+    # would take each peer another 0.3 s of a core (measured on the 2-core machine).
+    os._exit(code)

@@ -207,7 +207,6 @@ async def _start_stack(
 def _stack_spec(plan: NetworkPlan, data_dir: Path, ports: StackPorts) -> ProcessSpec:
     options = {
         "--data": data_dir,
-        "--host": LOOPBACK,
         "--otlp-http": ports.otlp_http,
         "--otlp-grpc": ports.otlp_grpc,
         "--ui": ports.ui,
@@ -215,8 +214,8 @@ def _stack_spec(plan: NetworkPlan, data_dir: Path, ports: StackPorts) -> Process
     pairs = (str(part) for option in options.items() for part in option)
     return ProcessSpec(
         name=_STACK,
-        module="zerostate.stack",
-        arguments=(*pairs, "--ready-json"),
+        module="zerostate.cli.stack_process",
+        arguments=tuple(pairs),
         log_path=plan.run_dir / "stack.log",
         serves_others=True,
     )

@@ -8,7 +8,7 @@ from zerostate.cli.output import print_lines
 from zerostate.cli.places import default_data_dir, require_linux
 
 if TYPE_CHECKING:
-    from zerostate.stack.app import StackUrls
+    from zerostate.stack.config import StackUrls
 
 
 def run_up(
@@ -42,7 +42,7 @@ def run_up(
 
     def ready(urls: "StackUrls") -> None:
         lines = [
-            f"Page and query API  {urls.ui}",
+            f"Page and query API  {urls.page}",
             f"OTLP over HTTP      {urls.otlp_http}",
             f"OTLP over gRPC      {urls.otlp_grpc}",
             f"Traces are kept in  {data_dir}",
