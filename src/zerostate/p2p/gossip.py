@@ -184,14 +184,21 @@ class Gossip:
             return Published(message_id, envelope, peers, message_type, len(body))
 
     def arrived(self, topic: str, forwarder: PeerId, data: bytes) -> bool:
-        """Take what the mesh brought; return whether it is worth forwarding."""
+        """Take what the mesh brought; return whether it is worth forwarding.
+
+        Never raises: it is called from inside the transport.
+        """
         try:
             message = self._codec.decode_gossip(data, topic)
+            if message.author != self._me:
+                self._take_from_mesh(message, forwarder)
         except MessageRefusedError as exc:
             self._codec.count_refusal(exc)
             return False
-        if message.author != self._me:
-            self._take_from_mesh(message, forwarder)
+        except Exception:
+            self._counts["gossip.errors"] += 1
+            _logger.exception("gossip on %s failed", topic)
+            return False
         return True
 
     def _take_from_mesh(self, message: Message, forwarder: PeerId) -> None:

@@ -138,7 +138,7 @@ class RequestServer:
         self._handlers[require_registered(message_type)] = handler
 
     async def serve(self, stream: Stream) -> None:
-        """Take requests from `stream` until it ends or breaks the rules."""
+        """Take requests from `stream` until it ends or breaks the rules. Never raises."""
         if self._streams[stream.remote] >= MAX_STREAMS_PER_PEER:
             self._counts["streams.refused"] += 1
             return
@@ -148,6 +148,9 @@ class RequestServer:
         except (PeerLostError, MessageRefusedError) as exc:
             self._codec.count_refusal(exc)
             _logger.debug("stream from %s ended: %s", stream.remote, exc)
+        except Exception:
+            self._counts["streams.errors"] += 1
+            _logger.exception("stream from %s failed", stream.remote)
         finally:
             self._streams[stream.remote] -= 1
             if not self._streams[stream.remote]:

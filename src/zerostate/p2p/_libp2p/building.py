@@ -41,7 +41,6 @@ def build_host(identity: Identity, listen: tuple[str, ...]) -> IHost:
         connection_config=ConnectionConfig(
             # 1, or every dial waits 250 ms for a second address family.
             max_connections_per_peer=1,
-            # 0, or libp2p dials peers by itself.
             min_connections=0,
             low_watermark=0,
         ),

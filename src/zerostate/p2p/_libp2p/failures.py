@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import trio
-from libp2p.exceptions import BaseLibp2pError
+from libp2p.exceptions import BaseLibp2pError, MultiError
 
 from zerostate.errors import P2PError
 
@@ -37,5 +37,14 @@ def failing_as(make: Callable[[str], P2PError]) -> Iterator[None]:
 
 
 def _reason(exc: BaseException) -> str:
+    # The outermost says only that something failed.
+    while (inner := _inner(exc)) is not None:
+        exc = inner
     text = " ".join(str(exc).split())
     return f"{type(exc).__name__}: {text[:200]}" if text else type(exc).__name__
+
+
+def _inner(exc: BaseException) -> BaseException | None:
+    if isinstance(exc, MultiError) and exc.errors:
+        return exc.errors[0]
+    return exc.__cause__

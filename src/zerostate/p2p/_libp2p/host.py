@@ -2,8 +2,6 @@
 
 import logging
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast, final
 
@@ -17,7 +15,6 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
-from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
 
 from zerostate.errors import (
@@ -26,15 +23,13 @@ from zerostate.errors import (
     PeerUnreachableError,
     PortInUseError,
 )
-from zerostate.evidence.identity import Identity
 from zerostate.ids import PeerId
-from zerostate.p2p._libp2p.building import build_gossip, build_host
+from zerostate.p2p._libp2p.binding import check_bindable
 from zerostate.p2p._libp2p.failures import FOREIGN, failing_as
 from zerostate.p2p._libp2p.notices import ConnectionNotices
 from zerostate.p2p._libp2p.stream import Libp2pStream
-from zerostate.p2p.config import P2PConfig
-from zerostate.p2p.host import Host, HostListener, HostOpener
-from zerostate.p2p.tasks import open_background, start_clean
+from zerostate.p2p.host import HostListener
+from zerostate.p2p.tasks import start_clean
 
 if TYPE_CHECKING:
     from libp2p.network.swarm import Swarm
@@ -53,7 +48,7 @@ _logger: Final = logging.getLogger("zerostate.p2p")
 
 @final
 class Libp2pHost:
-    """One running libp2p host. Made by `libp2p_host`."""
+    """One running libp2p host. Made by `zerostate.p2p._libp2p.running`."""
 
     def __init__(
         self,
@@ -84,12 +79,17 @@ class Libp2pHost:
             PortInUseError: One of them cannot be bound.
         """
         for address in addresses:
+            check_bindable(address)
             # One by one: libp2p reports only whether any of several succeeded.
             if not await self._swarm.listen(Multiaddr(address)):
-                raise PortInUseError(
-                    f"cannot listen on {address}: the port is taken, or the address is "
-                    "not this machine's; choose another in p2p.listen"
-                )
+                raise PortInUseError(f"libp2p cannot listen on {address}")
+
+    async def stay_put(self) -> None:
+        """Keep libp2p from dialling peers that it remembers.
+
+        Its watermarks cannot say so: it dials up to the middle of both.
+        """
+        await self._swarm.auto_connector.stop()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -105,14 +105,18 @@ class Libp2pHost:
         async def dial() -> None:
             nonlocal failure
             try:
-                with failing_as(PeerUnreachableError):
+                with failing_as(
+                    lambda why: PeerUnreachableError(f"cannot reach {address}: {why}")
+                ):
                     await self._host.connect(info)
             except P2PError as exc:
                 failure = exc
             dialled.set()
 
-        # libp2p remembers a failed dial for 60 s and would not try again.
+        # libp2p remembers a failed dial for 60 s and would not try again; and it tries
+        # one address of a peer only, the oldest that it remembers.
         self._swarm.unblock_peer(info.peer_id)
+        self._host.get_peerstore().clear_addrs(info.peer_id)
         with trio.move_on_after(self._connect_timeout_s) as scope:
             # Clean, because libp2p starts the connection's tasks in here: they live on
             # and must not carry the caller's span.
@@ -144,13 +148,14 @@ class Libp2pHost:
         return await self._open(peer_id, MESSAGE_PROTOCOL)
 
     async def _open(self, peer_id: PeerId, protocol: TProtocol) -> Libp2pStream:
-        if peer_id not in self._notices.peers():
+        remote = ID.from_string(peer_id)
+        # Asked of the swarm itself: it notices 0.2 s before it tells, and would dial
+        # for a new stream.
+        if not self._swarm.get_connections(remote):
             raise PeerUnreachableError(f"{peer_id} is not connected")
         with trio.move_on_after(self._connect_timeout_s):
             with failing_as(PeerUnreachableError):
-                stream = await self._host.new_stream(
-                    ID.from_string(peer_id), [protocol]
-                )
+                stream = await self._host.new_stream(remote, [protocol])
             return Libp2pStream(stream)
         raise PeerUnreachableError(
             f"{peer_id} opened no stream within {self._connect_timeout_s:g} s"
@@ -238,48 +243,3 @@ class Libp2pHost:
             async with trio.open_nursery() as nursery:
                 for peer_id in self._notices.peers():
                     nursery.start_soon(self.disconnect, peer_id)
-
-
-def libp2p_host(config: P2PConfig, identity: Identity) -> HostOpener:
-    """Return what opens a libp2p host for `identity`."""
-
-    @asynccontextmanager
-    async def open_host(listener: HostListener) -> AsyncIterator[Host]:
-        async with open_background() as nursery:
-            host = build_host(identity, config.listen)
-            pubsub, router = build_gossip(host)
-            wrapped = Libp2pHost(
-                host,
-                pubsub,
-                router,
-                listener=listener,
-                nursery=nursery,
-                connect_timeout_s=config.connect_timeout_s,
-            )
-            running = trio.Event()
-            start_clean(nursery, _run, host, pubsub, router, running)
-            await running.wait()
-            await wrapped.listen(config.listen)
-            try:
-                yield wrapped
-            finally:
-                await wrapped.aclose()
-
-    return open_host
-
-
-async def _run(
-    host: IHost, pubsub: Pubsub, router: GossipSub, running: trio.Event
-) -> None:
-    try:
-        async with (
-            host.run(listen_addrs=[]),
-            background_trio_service(pubsub),
-            background_trio_service(router),
-        ):
-            await pubsub.wait_until_ready()
-            running.set()
-            await trio.sleep_forever()
-    except Exception as exc:
-        _logger.exception("libp2p stopped")
-        raise P2PError(f"libp2p stopped: {exc!r}") from exc

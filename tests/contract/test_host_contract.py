@@ -1,0 +1,236 @@
+"""`zerostate.p2p.host.Host`: one text, held against libp2p and the network in memory."""
+
+import logging
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+import trio
+
+from zerostate.errors import PeerLostError, PeerUnreachableError
+from zerostate.evidence.identity import Identity
+from zerostate.p2p import P2PConfig
+from zerostate.p2p._libp2p import libp2p_host
+from zerostate.testing.network import MemoryNetwork
+
+ALICE, BOB, CAROL = (Identity(bytes([n]) * 32) for n in (1, 2, 3))
+TOPIC = "zerostate/test/1"
+
+# libp2p reports at ERROR what is normal when peers go away.
+logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+
+
+class Recorder:
+    """A listener that remembers, and echoes what comes on streams."""
+
+    def __init__(self, identity):
+        self.identity = identity
+        self.presence = []
+        self.gossip = []
+        self.forwards = True
+        self.streams = []
+
+    def connected(self, peer_id):
+        self.presence.append(("connected", peer_id))
+
+    def disconnected(self, peer_id):
+        self.presence.append(("disconnected", peer_id))
+
+    async def stream_opened(self, stream):
+        self.streams.append(stream)
+        try:
+            while True:
+                length = (await stream.read_exactly(4))[-1]
+                await stream.write(await stream.read_exactly(length))
+        except PeerLostError:
+            return
+
+    def gossip_arrived(self, topic, forwarder, data):
+        self.gossip.append((topic, forwarder, data))
+        return self.forwards
+
+
+async def eventually(condition):
+    with trio.fail_after(5):
+        while not condition():  # noqa: ASYNC110  # the real network has no event for it
+            await trio.sleep(0.01)
+
+
+@pytest.fixture(params=["libp2p", "memory"])
+def open_hosts(request):
+    """Returns a context manager: hosts with their recorders, not connected."""
+    network = MemoryNetwork()
+
+    def opener(identity):
+        if request.param == "memory":
+            return network.opener(identity)
+        return libp2p_host(P2PConfig(), identity)
+
+    @asynccontextmanager
+    async def open_all(*identities):
+        async with AsyncExitStack() as stack:
+            pairs = []
+            for identity in identities:
+                recorder = Recorder(identity)
+                host = await stack.enter_async_context(opener(identity)(recorder))
+                pairs.append((host, recorder))
+            yield pairs
+
+    return open_all
+
+
+async def test_both_ends_learn_of_a_connection_and_of_its_end(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, of_alice), (bob, of_bob)]:
+        await alice.connect(bob.addresses[0])
+        assert of_alice.presence == [("connected", BOB.peer_id)]
+        assert alice.connected() == {BOB.peer_id}
+        await alice.connect(bob.addresses[0])
+        await eventually(lambda: of_bob.presence == [("connected", ALICE.peer_id)])
+
+        await alice.disconnect(BOB.peer_id)
+        assert of_alice.presence[1:] == [("disconnected", BOB.peer_id)]
+        assert alice.connected() == frozenset()
+        await eventually(
+            lambda: of_bob.presence[1:] == [("disconnected", ALICE.peer_id)]
+        )
+        await alice.disconnect(BOB.peer_id)
+
+        await alice.connect(bob.addresses[0])
+        assert of_alice.presence[2:] == [("connected", BOB.peer_id)]
+
+
+async def test_a_host_that_closes_is_noticed(open_hosts):
+    async with open_hosts(ALICE) as [(alice, of_alice)]:
+        async with open_hosts(BOB) as [(bob, _)]:
+            await alice.connect(bob.addresses[0])
+            address = bob.addresses[0]
+        await eventually(
+            lambda: of_alice.presence[1:] == [("disconnected", BOB.peer_id)]
+        )
+        with pytest.raises(PeerUnreachableError):
+            await alice.connect(address)
+
+
+async def test_somebody_else_at_the_address_is_unreachable(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, _)]:
+        wrong = bob.addresses[0].replace(BOB.peer_id, CAROL.peer_id)
+
+        with pytest.raises(PeerUnreachableError):
+            await alice.connect(wrong)
+
+        assert CAROL.peer_id not in alice.connected()
+
+
+async def test_a_stream_carries_bytes_both_ways_in_order(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, of_bob)]:
+        await alice.connect(bob.addresses[0])
+        stream = await alice.open_stream(BOB.peer_id)
+        assert stream.remote == BOB.peer_id
+        with trio.fail_after(5):
+            for text in (b"first", b"second"):
+                await stream.write(len(text).to_bytes(4, "big") + text)
+                assert await stream.read_exactly(3) == text[:3]
+                assert await stream.read_exactly(len(text) - 3) == text[3:]
+
+        assert of_bob.streams[0].remote == ALICE.peer_id
+
+
+async def test_a_closed_stream_ends_the_other_ends_reading(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, of_bob)]:
+        await alice.connect(bob.addresses[0])
+        stream = await alice.open_stream(BOB.peer_id)
+        await stream.write(b"\0\0\0\1x")
+        with trio.fail_after(5):
+            assert await stream.read_exactly(1) == b"x"
+            await of_bob.streams[0].aclose()
+            with pytest.raises(PeerLostError):
+                await stream.read_exactly(1)
+        await stream.aclose()
+        await stream.aclose()
+        with pytest.raises(PeerLostError):
+            await stream.write(b"late")
+
+
+async def test_a_lost_connection_ends_blocked_reads(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, _)]:
+        await alice.connect(bob.addresses[0])
+        stream = await alice.open_stream(BOB.peer_id)
+        async with trio.open_nursery() as nursery:
+
+            async def read():
+                with pytest.raises(PeerLostError):
+                    await stream.read_exactly(1)
+
+            nursery.start_soon(read)
+            await trio.sleep(0.05)
+            with trio.fail_after(5):
+                await bob.disconnect(ALICE.peer_id)
+
+
+async def test_no_stream_without_a_connection(open_hosts):
+    async with open_hosts(ALICE) as [(alice, _)]:
+        with pytest.raises(PeerUnreachableError):
+            await alice.open_stream(BOB.peer_id)
+
+
+async def test_a_ping_takes_some_time_and_may_be_repeated(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, _)]:
+        await alice.connect(bob.addresses[0])
+        for _ in range(3):
+            with trio.fail_after(5):
+                assert 0 <= await alice.ping(BOB.peer_id) < 5
+
+
+async def test_gossip_reaches_subscribers_over_two_hops_once(open_hosts):
+    async with open_hosts(ALICE, BOB, CAROL) as pairs:
+        (alice, of_alice), (bob, of_bob), (carol, of_carol) = pairs
+        await alice.connect(bob.addresses[0])
+        await bob.connect(carol.addresses[0])
+        for host in (alice, bob, carol):
+            await host.subscribe(TOPIC)
+        await eventually(lambda: alice.topic_peers(TOPIC) == {BOB.peer_id})
+        await eventually(lambda: CAROL.peer_id in bob.topic_peers(TOPIC))
+
+        await alice.publish(TOPIC, b"hello")
+
+        await eventually(lambda: of_carol.gossip)
+        assert of_carol.gossip == [(TOPIC, BOB.peer_id, b"hello")]
+        assert of_bob.gossip == [(TOPIC, ALICE.peer_id, b"hello")]
+        assert of_alice.gossip == []
+
+
+async def test_what_the_listener_does_not_want_is_not_forwarded(open_hosts):
+    async with open_hosts(ALICE, BOB, CAROL) as pairs:
+        (alice, _), (bob, of_bob), (carol, of_carol) = pairs
+        await alice.connect(bob.addresses[0])
+        await bob.connect(carol.addresses[0])
+        for host in (alice, bob, carol):
+            await host.subscribe(TOPIC)
+        await eventually(lambda: alice.topic_peers(TOPIC) == {BOB.peer_id})
+        await eventually(lambda: CAROL.peer_id in bob.topic_peers(TOPIC))
+        of_bob.forwards = False
+        await alice.publish(TOPIC, b"bad")
+        await eventually(lambda: of_bob.gossip)
+        of_bob.forwards = True
+        await alice.publish(TOPIC, b"good")
+
+        await eventually(lambda: of_carol.gossip)
+        assert [data for _, _, data in of_carol.gossip] == [b"good"]
+
+
+async def test_who_has_left_a_topic_gets_nothing(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, of_bob)]:
+        await alice.connect(bob.addresses[0])
+        await bob.subscribe(TOPIC)
+        await bob.subscribe(TOPIC)
+        await eventually(lambda: alice.topic_peers(TOPIC) == {BOB.peer_id})
+
+        await bob.unsubscribe(TOPIC)
+        await bob.unsubscribe(TOPIC)
+        await eventually(lambda: alice.topic_peers(TOPIC) == frozenset())
+        await alice.publish(TOPIC, b"gone")
+        await bob.subscribe("other")
+        await eventually(lambda: alice.topic_peers("other") == {BOB.peer_id})
+        await alice.publish("other", b"here")
+
+        await eventually(lambda: of_bob.gossip)
+        assert [data for _, _, data in of_bob.gossip] == [b"here"]

@@ -1,0 +1,100 @@
+"""Whatever is sent comes back as it was; whatever else comes in is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zerostate.errors import EnvelopeError, MessageRefusedError
+from zerostate.evidence.envelope import seal, unseal
+from zerostate.evidence.identity import Identity
+from zerostate.ids import MessageId
+from zerostate.p2p.message import decode_message, encode_message
+from zerostate.p2p.types import REGISTERED_TYPES
+from zerostate.telemetry import TraceCarrier
+from zerostate.units import NS_PER_S
+
+NOW = 1_800_000_000 * NS_PER_S
+ALICE = Identity(b"a" * 32)
+BOB = Identity(b"b" * 32)
+
+
+def hexes(digits: int):
+    alphabet = "0123456789abcdef"
+    return st.text(alphabet, min_size=digits, max_size=digits).filter(
+        lambda text: text.strip("0")
+    )
+
+
+traceparents = st.builds(
+    "00-{}-{}-{}".format, hexes(32), hexes(16), st.sampled_from(["00", "01", "03"])
+)
+carriers = st.builds(
+    TraceCarrier,
+    traceparents,
+    st.sampled_from(["", "zs=1", "zs=1,other@vendor=x"]),
+    st.sampled_from(["", "guild=a", "a=1,b=2"]),
+)
+ids = st.binary(min_size=16, max_size=16).map(MessageId)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "message_type": st.sampled_from(sorted(REGISTERED_TYPES)),
+            "body": st.binary(max_size=2000),
+            "carrier": carriers,
+            "message_id": ids,
+            "sequence": st.integers(0, 2**64 - 1),
+            "in_reply_to": st.none() | ids,
+            "error_code": st.sampled_from(["", "guild_full"]),
+            "error_message": st.text(max_size=100),
+        }
+    )
+)
+def test_a_message_round_trips(fields):
+    data = encode_message(
+        ALICE,
+        sent_unix_ns=NOW,
+        expires_unix_ns=NOW + 1,
+        to=BOB.peer_id,
+        **fields,
+    )
+
+    message = decode_message(
+        data, now_unix_ns=NOW, me=BOB.peer_id, remote=ALICE.peer_id
+    )
+
+    got = {name: getattr(message, name) for name in fields if hasattr(message, name)}
+    wanted = dict(fields)
+    assert message.type == wanted.pop("message_type")
+    assert message.id == wanted.pop("message_id")
+    assert got == wanted
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_refused(data):
+    with pytest.raises(MessageRefusedError):
+        decode_message(data, now_unix_ns=NOW)
+
+
+@given(st.binary(max_size=200), st.data())
+def test_a_changed_envelope_is_refused_or_means_the_same(payload, data):
+    sealed = seal(ALICE, domain="d", payload_type=b"t", payload=payload)
+    position = data.draw(st.integers(0, len(sealed) - 1))
+    flipped = bytearray(sealed)
+    flipped[position] ^= data.draw(st.integers(1, 255))
+
+    try:
+        opened = unseal(bytes(flipped), domain="d", payload_type=b"t")
+    except EnvelopeError:
+        return
+    assert (opened.author, opened.payload) == (ALICE.peer_id, payload)
+
+
+@given(carriers)
+def test_a_carrier_round_trips_through_a_context(carrier):
+    assert TraceCarrier.from_headers(carrier.headers()) == carrier
+    again = TraceCarrier.inject(carrier.extract())
+    assert again.traceparent[:52] == carrier.traceparent[:52]
+    assert again.tracestate == carrier.tracestate
+    assert again.baggage == carrier.baggage
