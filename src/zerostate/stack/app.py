@@ -36,6 +36,10 @@ _REQUESTS_DRAIN_S: Final = 5.0
 _TOKEN_BYTES: Final = 24
 """Randomness of the access token: 192 bits."""
 
+_GC_THRESHOLDS: Final = (50_000, 20, 100)
+"""Spans live long and hold no cycles; Python's own thresholds (700, 10, 10) would look
+through them for garbage with each batch. Measured with ``benchmarks/ingest.py``."""
+
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 _log: Final = logging.getLogger(__name__)
@@ -159,6 +163,7 @@ def _open_store(config: StackConfig) -> DurableStore:
         return DurableStore.open(config.data_dir, config.bounds)
     finally:
         gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
         gc.enable()
 
 

@@ -11,13 +11,14 @@ class StoreBounds:
     ``max - generation`` and `max` of each.
     """
 
-    max_spans: int = 200_000
-    """Spans held. They are in memory too: 200,000 with 8 attributes take about 500 MB."""
+    max_spans: int = 100_000
+    """Spans held. They are in memory too: with 8 attributes each, 100,000 take about
+    150 MB, and 2 to 4 s to read back at start (one core, 2 GHz class)."""
 
     max_bytes: int = 512 * 1024 * 1024
     """Bytes of write-ahead log on disk."""
 
-    generation_spans: int = 20_000
+    generation_spans: int = 10_000
     """Spans after which a new log file is begun. At most half of `max_spans`."""
 
     generation_bytes: int = 32 * 1024 * 1024

@@ -1,11 +1,19 @@
 import asyncio
 import os
+import resource
+from contextlib import contextmanager
 
 import pytest
 
 from stack_spans import batch, of_service, span, trace_id
-from zerostate.errors import StoreLockedError, StoreUnavailableError
+from zerostate.errors import (
+    StoreCorruptError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
+from zerostate.stack.otlp import TraceBatch
 from zerostate.stack.store import DurableStore, StoreBounds, TraceQuery
+from zerostate.stack.store.durable import MAX_WAITING_BYTES
 
 _SMALL = StoreBounds(
     max_spans=10, max_bytes=10_000, generation_spans=4, generation_bytes=4_000
@@ -198,6 +206,61 @@ def test_when_the_disk_refuses_nothing_is_acknowledged_and_later_writes_work(tmp
 
     assert _with_store(tmp_path, work) == [2]
     assert _with_store(tmp_path, _numbers) == [2]
+
+
+@contextmanager
+def _files_at_most(size_bytes):
+    # What a full disk does, without filling one: writes beyond fail, perhaps half way.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_cut_off_by_a_full_disk_leaves_no_trace(tmp_path):
+    async def work(store):
+        await store.write(_one(1))
+        [log] = _logs(tmp_path)
+        before = log.stat().st_size
+        with _files_at_most(before + 30):
+            with pytest.raises(StoreUnavailableError, match="cannot write the log"):
+                await store.write(_one(2))
+        assert log.stat().st_size == before
+        assert store.counters.failed_writes == 1
+        await store.write(_one(3))
+        return await _numbers(store)
+
+    assert _with_store(tmp_path, work) == [1, 3]
+
+    async def again(store):
+        assert store.counters.torn_bytes == store.counters.corrupt_regions == 0
+        return await _numbers(store)
+
+    assert _with_store(tmp_path, again) == [1, 3]
+
+
+def test_writes_beyond_what_may_wait_are_refused(tmp_path):
+    big = TraceBatch((), bytes(MAX_WAITING_BYTES // 2 + 1), 1)
+
+    async def work(store):
+        first = asyncio.create_task(store.write(big))
+        await asyncio.sleep(0)
+        with pytest.raises(StoreUnavailableError, match="does not keep up"):
+            await store.write(big)
+        await first
+
+    _with_store(tmp_path, work)
+
+
+def test_a_log_of_another_version_is_refused_and_the_lock_given_back(tmp_path):
+    _with_store(tmp_path, _write(1))
+    [log] = _logs(tmp_path)
+    log.write_bytes(b"something else that is long enough")
+    for _ in range(2):
+        with pytest.raises(StoreCorruptError, match="move it out of the way"):
+            DurableStore.open(tmp_path)
 
 
 def test_a_cancelled_writer_harms_no_other(tmp_path):

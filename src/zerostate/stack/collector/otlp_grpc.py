@@ -14,8 +14,9 @@ from zerostate.stack.otlp import decode_protobuf, export_response_protobuf
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """Longest message, decompressed; grpcio answers RESOURCE_EXHAUSTED above it."""
 
-MAX_CONCURRENT_CALLS: Final = 64
-"""Calls served at once; more are answered RESOURCE_EXHAUSTED, which senders retry."""
+MAX_CONCURRENT_CALLS: Final = 256
+"""Calls served at once, far more than exporters open: those beyond are answered
+RESOURCE_EXHAUSTED, which the specification lets senders take as final."""
 
 _SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
 

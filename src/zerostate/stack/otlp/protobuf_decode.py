@@ -84,7 +84,7 @@ class _Decoder:
             self.tally.reject(problem)
             return None
         self.tally.taken += 1
-        links = tuple(_links(message.links))
+        links = tuple(_links(message.links)) if message.links else ()
         return Span(
             trace_id=trace_id,
             span_id=span_id,

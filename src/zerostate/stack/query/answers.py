@@ -1,5 +1,6 @@
 """HTTP answers: JSON, and errors in the two envelopes of Jaeger's APIs."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -36,6 +37,15 @@ def legacy_answer(data: object, total: int = 0) -> Response:
     return answer(
         {"data": data, "total": total, "limit": 0, "offset": 0, "errors": None}
     )
+
+
+async def build_aside(build: Callable[[], Response]) -> Response:
+    """Return what `build` makes, made in a thread.
+
+    For answers that hold whole traces: many megabytes of JSON must not keep the
+    receivers waiting. `build` may only use what never changes, as a reader's answers.
+    """
+    return await asyncio.to_thread(build)
 
 
 def legacy_errors(endpoint: Endpoint) -> Endpoint:

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from zerostate.clock import Clock
 from zerostate.errors import InvalidQueryError, TraceNotFoundError
 from zerostate.stack.otlp import SpanKind
-from zerostate.stack.query.answers import legacy_answer, legacy_errors
+from zerostate.stack.query.answers import build_aside, legacy_answer, legacy_errors
 from zerostate.stack.query.jaeger_json import trace_to_jaeger
 from zerostate.stack.query.params import (
     MAX_TIME_NS,
@@ -92,7 +92,9 @@ class LegacyApi:
             traces = await self._by_id(trace_ids)
         else:
             traces = list(await self._reader.find_traces(self._query(params)))
-        return legacy_answer([trace_to_jaeger(trace) for trace in traces])
+        return await build_aside(
+            lambda: legacy_answer([trace_to_jaeger(trace) for trace in traces])
+        )
 
     async def _by_id(self, trace_ids: list[str]) -> list[Trace]:
         if len(trace_ids) > MAX_SEARCH_TRACES:
@@ -134,7 +136,7 @@ class LegacyApi:
         trace = await self._reader.trace(trace_id)
         if trace is None:
             raise TraceNotFoundError("trace not found")
-        return legacy_answer([trace_to_jaeger(trace)])
+        return await build_aside(lambda: legacy_answer([trace_to_jaeger(trace)]))
 
     async def _dependencies(self, request: Request) -> Response:
         params = request.query_params

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from zerostate.errors import InvalidQueryError, TraceNotFoundError
-from zerostate.stack.query.answers import answer, v3_errors
+from zerostate.stack.query.answers import answer, build_aside, v3_errors
 from zerostate.stack.query.legacy import (
     DEFAULT_SEARCH_TRACES,
     MAX_SEARCH_TRACES,
@@ -70,17 +70,19 @@ class V3Api:
         trace = await self._reader.trace(trace_id)
         if trace is None:
             raise TraceNotFoundError("No traces found")
-        return answer(traces_to_otlp([trace]))
+        return await build_aside(lambda: answer(traces_to_otlp([trace])))
 
     async def _search(self, request: Request) -> Response:
         traces = await self._reader.find_traces(_query(request.query_params))
         if not traces:
             raise TraceNotFoundError("No traces found")
-        return answer(traces_to_otlp(traces))
+        return await build_aside(lambda: answer(traces_to_otlp(traces)))
 
     async def _summaries(self, request: Request) -> Response:
         traces = await self._reader.find_traces(_query(request.query_params))
-        return answer({"summaries": [summarise(trace) for trace in traces]})
+        return await build_aside(
+            lambda: answer({"summaries": [summarise(trace) for trace in traces]})
+        )
 
 
 def _query(params: QueryParams) -> TraceQuery:
