@@ -3,6 +3,7 @@ import gzip
 import json
 import zlib
 
+import httpx
 import pytest
 from google.rpc.status_pb2 import Status as RpcStatus
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -218,3 +219,22 @@ def test_a_cancelled_write_is_counted():
     ledger = asyncio.run(run())
     assert ledger.dropped_spans == {"cancelled": 2}
     assert ledger.is_balanced()
+
+
+class _NeverComes(httpx.AsyncByteStream):
+    """A body of which nothing arrives."""
+
+    async def __aiter__(self):
+        await asyncio.Event().wait()
+        yield b""
+
+
+def test_a_body_that_does_not_arrive_is_answered_408(store):
+    ledger = Ledger()
+    app = otlp_http_app(Ingest(store, ledger), read_timeout_s=0.01)
+    response = AppClient(app).post(
+        "/v1/traces", content=_NeverComes(), headers={**_PROTOBUF}
+    )
+
+    assert response.status_code == 408
+    assert ledger.refused_requests == {"too_slow": 1}

@@ -10,6 +10,7 @@ DropReason = Literal["malformed_ids", "store_unavailable", "cancelled", "interna
 RefusalReason = Literal[
     "malformed",
     "too_large",
+    "too_slow",
     "unsupported_media_type",
     "busy",
     "disconnected",

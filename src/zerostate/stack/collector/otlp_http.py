@@ -1,5 +1,6 @@
 """The OTLP/HTTP receiver (OTLP specification 1.x, "OTLP/HTTP")."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
@@ -36,6 +37,9 @@ MAX_DECODED_BYTES: Final = 16 * 1024 * 1024
 
 MAX_HELD_BYTES: Final = 128 * 1024 * 1024
 """Bytes of bodies held by all requests together before more are refused."""
+
+READ_TIMEOUT_S: Final = 30.0
+"""Longest wait for a whole body, in seconds: 8 MiB over a slow link."""
 
 RETRY_AFTER_S: Final = 1
 """What we ask senders to wait when we cannot take their spans now, in seconds."""
@@ -86,13 +90,19 @@ class _RefusedError(Exception):
         self.rpc_code = rpc_code
 
 
-def otlp_http_app(ingest: Ingest) -> Starlette:
+def otlp_http_app(
+    ingest: Ingest, *, read_timeout_s: float = READ_TIMEOUT_S
+) -> Starlette:
     """Return the receiver's ASGI application.
 
     ``POST /v1/traces`` answers 200 only when the spans are stored; ``GET /healthz``
     answers while the event loop runs.
+
+    Args:
+        ingest: The path into the store.
+        read_timeout_s: How long a body may take to arrive, in seconds.
     """
-    receiver = _Receiver(ingest)
+    receiver = _Receiver(ingest, read_timeout_s)
     return Starlette(
         routes=[
             Route("/v1/traces", receiver.export, methods=["POST"]),
@@ -107,8 +117,9 @@ async def _healthz(_request: Request) -> Response:
 
 @final
 class _Receiver:
-    def __init__(self, ingest: Ingest) -> None:
+    def __init__(self, ingest: Ingest, read_timeout_s: float) -> None:
         self._ingest = ingest
+        self._read_timeout_s = read_timeout_s
         self._held_bytes = 0
 
     async def export(self, request: Request) -> Response:
@@ -145,7 +156,16 @@ class _Receiver:
                 _INVALID_ARGUMENT,
                 f"Content-Encoding must be one of {', '.join(CODINGS)}",
             )
-        raw = await self._raw_body(request, held)
+        try:
+            async with asyncio.timeout(self._read_timeout_s):
+                raw = await self._raw_body(request, held)
+        except TimeoutError as error:
+            raise _RefusedError(
+                "too_slow",
+                408,
+                _UNAVAILABLE,
+                f"the body did not arrive within {self._read_timeout_s:g} s",
+            ) from error
         try:
             return decode_body(raw, coding, MAX_DECODED_BYTES)
         except TooLargeError as error:
