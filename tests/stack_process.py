@@ -25,6 +25,7 @@ class StackProcess:
             text=True,
         )
         self.ready: dict[str, str] = {}
+        self._client = httpx.Client()
 
     def __enter__(self) -> Self:
         assert self.process.stdout is not None
@@ -36,12 +37,13 @@ class StackProcess:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._client.close()
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate(timeout=START_TIMEOUT_S)
 
     def get(self, path: str, **params: str) -> dict:
-        response = httpx.get(self.ready["ui"] + path, params=params)
+        response = self._client.get(self.ready["ui"] + path, params=params)
         response.raise_for_status()
         return response.json()
 
