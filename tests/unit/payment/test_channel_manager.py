@@ -272,16 +272,19 @@ async def test_a_new_payment_first_finishes_the_one_in_flight(pair, channel_id):
 
 
 async def test_a_silent_payee_is_waited_for_no_longer_than_configured(
-    pair, channel_id, autojump_clock
+    pair, channel_id, mock_clock
 ):
+    # Not autojump_clock: it would jump while the store's thread is at work.
+    async def be_silent():
+        mock_clock.jump(10.1)
+        await trio.sleep_forever()
+
     task_id, receipt = pair.issue(10)
-    pair.network.before = trio.sleep_forever
+    pair.network.before = be_silent
     with pytest.raises(RequestTimeoutError, match="within 10 s"):
         await pair.payer.pay(channel_id, Minor(10), task_id=task_id, receipt=receipt)
-    assert (
-        pair.spans.named("payment.transaction").attributes["error.type"]
-        == "request_timeout"
-    )
+    transaction = pair.spans.named("payment.transaction")
+    assert transaction.attributes["error.type"] == "request_timeout"
 
 
 async def test_a_lost_answer_to_an_opening_leaves_one_channel(pair):
@@ -511,6 +514,18 @@ async def test_a_tampered_answer_is_not_taken(pair, channel_id):
         channel_id, Minor(10), task_id=task_id, receipt=receipt
     )
     assert payment.nonce == 1
+
+
+async def test_an_answer_about_another_state_is_not_taken(pair, channel_id):
+    first_task, first_receipt = pair.issue(10)
+    first = await pair.payer.pay(
+        channel_id, Minor(10), task_id=first_task, receipt=first_receipt
+    )
+    pair.network.rewrite = lambda _reply: wire.encode_payment_accepted(first.state)
+    task_id, receipt = pair.issue(10)
+    with pytest.raises(SignatureError, match="answered with another state"):
+        await pair.payer.pay(channel_id, Minor(10), task_id=task_id, receipt=receipt)
+    assert (await pair.payer.get(channel_id)).nonce == 1
 
 
 async def test_bodies_that_are_no_bodies_are_refused(pair):

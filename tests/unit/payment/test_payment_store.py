@@ -18,7 +18,6 @@ from zerostate.ids import ChannelId, TaskId, new_channel_id
 from zerostate.payment import PaymentConfig
 from zerostate.payment.keys import load_or_create_key
 from zerostate.payment.store import (
-    SCHEMA_VERSION,
     ChannelRow,
     PaymentRow,
     PaymentStatus,
@@ -102,14 +101,14 @@ async def test_a_store_of_a_newer_version_is_refused_and_left_alone(tmp_path):
         connection.execute("UPDATE schema_version SET version = 99")
     connection.close()
     for _ in range(2):
-        with pytest.raises(ConfigError, match=f"schema 99; this one knows {SCHEMA_VERSION}"):
+        with pytest.raises(ConfigError, match="schema 99"):
             await PaymentStore.open(path)
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path):
     path = tmp_path / "payments.db"
     path.write_bytes(b"not a database, but long enough to look at" * 30)
-    with pytest.raises(StoreCorruptError, match="payments.db"):
+    with pytest.raises(StoreCorruptError, match=r"payments\.db"):
         await PaymentStore.open(path)
 
 
@@ -144,7 +143,7 @@ def test_a_key_that_others_can_reach_is_refused(tmp_path, mode):
     path = tmp_path / "payment.key"
     load_or_create_key(path)
     path.chmod(mode)
-    with pytest.raises(ConfigError, match=f"mode {mode:04o} lets others"):
+    with pytest.raises(ConfigError, match=f"mode {mode:04o}"):
         load_or_create_key(path)
 
 
@@ -153,7 +152,7 @@ def test_a_file_without_a_key_is_refused_and_left_as_it_is(tmp_path, content):
     path = tmp_path / "payment.key"
     path.touch(mode=0o600)
     path.write_text(content)
-    with pytest.raises(ConfigError, match="payment.key"):
+    with pytest.raises(ConfigError, match=r"payment\.key"):
         load_or_create_key(path)
     assert path.read_text() == content
 
