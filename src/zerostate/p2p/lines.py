@@ -25,6 +25,9 @@ from zerostate.p2p.tasks import start_clean
 MAX_PENDING_PER_PEER: Final = 256
 """Requests to one peer that wait for their reply; one more is refused."""
 
+MAX_UNSENT_BYTES: Final = 64 << 20
+"""Bytes that wait to be sent to one peer: four of the largest messages (64 MiB)."""
+
 _logger: Final = logging.getLogger("zerostate.p2p")
 
 
@@ -48,12 +51,19 @@ class Line:
     """One stream to one peer, with the requests that wait on it."""
 
     def __init__(
-        self, stream: Stream, codec: MessageCodec, counts: Counter[str]
+        self,
+        stream: Stream,
+        codec: MessageCodec,
+        *,
+        nursery: trio.Nursery,
+        counts: Counter[str],
     ) -> None:
         self._stream = stream
         self._codec = codec
+        self._nursery = nursery
         self._counts = counts
         self._writing = trio.Lock()
+        self._unsent_bytes = 0
         self._pending: dict[MessageId, _Waiting] = {}
         self.broken = False
 
@@ -61,34 +71,40 @@ class Line:
         """Send one sealed message and return the reply to it.
 
         Raises:
-            OverloadedError: `MAX_PENDING_PER_PEER` requests wait already.
+            OverloadedError: `MAX_PENDING_PER_PEER` requests wait already, or
+                `MAX_UNSENT_BYTES` wait to be sent; nothing was sent.
             PeerLostError: The stream ended first; the peer may or may not have acted.
 
         Cancellation: The peer may or may not act; its reply will be dropped.
         """
         if len(self._pending) >= MAX_PENDING_PER_PEER:
             raise OverloadedError(f"{len(self._pending)} requests to one peer wait")
+        if self._unsent_bytes + len(data) > MAX_UNSENT_BYTES:
+            raise OverloadedError(f"{self._unsent_bytes} bytes to one peer wait")
+        if self.broken or message_id in self._pending:
+            raise PeerLostError(f"the stream to {self._stream.remote} is in no state")
         waiting = self._pending[message_id] = _Waiting()
+        self._unsent_bytes += len(data)
+        # In a task of its own: half a message would shift all that follow, so a caller
+        # that gives up must not stop it, nor take other requests' replies with it.
+        start_clean(self._nursery, self._send, data, message_id)
         try:
-            await self._send(data)
             return await waiting.wait(self._stream.remote)
         finally:
             del self._pending[message_id]
 
-    async def _send(self, data: bytes) -> None:
-        async with self._writing:
-            if self.broken:
-                raise PeerLostError(f"the stream to {self._stream.remote} is gone")
-            whole = False
-            try:
-                await write_frame(
-                    self._stream, data, max_bytes=self._codec.max_stream_bytes
-                )
-                whole = True
-            finally:
-                if not whole:
-                    # Half a message would shift all that follows.
-                    await self.aclose()
+    async def _send(self, data: bytes, message_id: MessageId) -> None:
+        try:
+            async with self._writing:
+                if message_id in self._pending and not self.broken:
+                    await write_frame(
+                        self._stream, data, max_bytes=self._codec.max_stream_bytes
+                    )
+        except PeerLostError as exc:
+            _logger.debug("stream to %s ended: %s", self._stream.remote, exc)
+            await self.aclose()
+        finally:
+            self._unsent_bytes -= len(data)
 
     async def read_replies(self) -> None:
         """Hand replies to who waits for them, until the stream ends."""
@@ -166,7 +182,9 @@ class Lines:
 
     async def _open(self, peer_id: PeerId) -> Line:
         stream = await self._host.open_stream(peer_id)
-        line = self._lines[peer_id] = Line(stream, self._codec, self._counts)
+        line = self._lines[peer_id] = Line(
+            stream, self._codec, nursery=self._nursery, counts=self._counts
+        )
         start_clean(self._nursery, line.read_replies)
         return line
 

@@ -1,5 +1,6 @@
 """Starting and stopping a `PeerNode`: where the parts are wired."""
 
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -118,7 +119,13 @@ def _assemble(
 
 
 def _libp2p(config: P2PConfig, identity: Identity) -> HostOpener:
-    # Importing libp2p takes most of a second: only who really opens a peer pays.
-    from zerostate.p2p._libp2p import libp2p_host  # noqa: PLC0415  # see above
-
+    # Importing libp2p takes most of a second, so only who really opens a peer pays. A
+    # seventh of that went into collecting garbage that an import does not make.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        from zerostate.p2p._libp2p import libp2p_host  # noqa: PLC0415  # see above
+    finally:
+        if collecting:
+            gc.enable()
     return libp2p_host(config, identity)

@@ -271,7 +271,7 @@ async def test_own_messages_are_ignored_and_sequences_count_up(autojump_clock):
         assert sorted(message.sequence for message in theirs.messages) == [1, 2, 3]
 
 
-async def test_what_cannot_be_published_is_refused():
+async def test_what_cannot_be_published_is_refused(autojump_clock):
     async with open_memory_peers(1) as (alice,):
         with pytest.raises(UnknownMessageTypeError):
             await alice.node.publish(TOPIC, "coffee_request", b"")

@@ -17,7 +17,7 @@ from zerostate.evidence.identity import Identity
 from zerostate.p2p import P2PConfig
 from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.frames import read_frame, write_frame
-from zerostate.p2p.lines import MAX_PENDING_PER_PEER
+from zerostate.p2p.lines import MAX_PENDING_PER_PEER, MAX_UNSENT_BYTES
 from zerostate.telemetry import TraceCarrier
 from zerostate.testing import FakeClock, SpanRecorder, assert_trace
 from zerostate.testing.peers import open_memory_peers
@@ -372,3 +372,49 @@ async def test_an_error_code_that_nobody_registered_is_not_repeated():
             await alice.node.request(bob.peer_id, "guild_join", b"")
 
         assert caught.value.remote_code == "remote"
+
+
+async def test_a_caller_that_gives_up_does_not_disturb_the_others(autojump_clock):
+    async with open_memory_peers(2) as (alice, bob):
+        bob.node.handle("guild_join", echo)
+        bob.node.handle("guild_heartbeat", echo)
+        await alice.node.request(bob.peer_id, "guild_join", b"")
+        bob.host.freeze()
+        replies = []
+
+        async def patient():
+            replies.append(await alice.node.request(bob.peer_id, "guild_join", b"kept"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(patient)
+            with pytest.raises(RequestTimeoutError):
+                await alice.node.request(
+                    bob.peer_id, "guild_heartbeat", b"dropped", timeout_s=1
+                )
+            bob.host.thaw()
+
+        assert replies == [b"kept"]
+
+
+async def test_bytes_that_wait_to_be_sent_are_bounded(autojump_clock):
+    async with open_memory_peers(2) as (alice, bob):
+        bob.node.handle("guild_join", echo)
+        await alice.node.request(bob.peer_id, "guild_join", b"")
+        bob.host.freeze()
+        # Below the size from which signing goes to a thread, which no virtual clock
+        # waits for.
+        body = bytes(1_000_000)
+        fitting = MAX_UNSENT_BYTES // (len(body) + 1000)
+        async with trio.open_nursery() as nursery:
+
+            async def ask():
+                with pytest.raises(RequestTimeoutError):
+                    await alice.node.request(
+                        bob.peer_id, "guild_join", body, timeout_s=2
+                    )
+
+            for _ in range(fitting):
+                nursery.start_soon(ask)
+            await trio.sleep(1)
+            with pytest.raises(OverloadedError, match="bytes to one peer wait"):
+                await alice.node.request(bob.peer_id, "guild_join", body)
