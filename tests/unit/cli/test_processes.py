@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -241,20 +242,11 @@ asyncio.run(main())
             os.close(child)
 
 
-def wait_readable(descriptor, timeout_s):
+def wait_readable(pidfd, timeout_s):
     """A pidfd polls as readable once its process has ended."""
-
-    async def wait():
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-        loop.add_reader(descriptor, ended.set_result, True)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await ended
-        finally:
-            loop.remove_reader(descriptor)
-
-    return asyncio.run(wait())
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def test_a_module_that_is_not_there_is_told(tmp_path):
