@@ -44,6 +44,9 @@ ACK_NEW: Final = b"\x01"
 ACK_DUPLICATE: Final = b"\x00"
 """Body of the reply to gossip on a stream: it had arrived before."""
 
+ENVELOPE_OVERHEAD_BYTES: Final = 4096
+"""More than signature, key, ids, type and error text of a reply take, in bytes."""
+
 _logger: Final = logging.getLogger("zerostate.p2p")
 
 RequestHandler = Callable[[Message], Awaitable[bytes]]
@@ -228,10 +231,6 @@ class RequestServer:
             )
             return body
         raise RequestTimeoutError(f"the handler took over {HANDLER_TIMEOUT_S:.0f} s")
-
-
-ENVELOPE_OVERHEAD_BYTES: Final = 4096
-"""More than signature, key, ids, type and error text of a reply take, in bytes."""
 
 
 def take_slot(slots: trio.CapacityLimiter) -> object:
