@@ -211,7 +211,7 @@ class Requester:
         max_total = Minor(pending.files.manifest.price.max_total)
         with self._payment_tracer.trace_payment_flow(report.task_id, pending.executor):
             channel_id = await self._channels.open_channel(
-                pending.executor, max(self._deposit, max_total)
+                pending.executor, max(self._deposit, max_total), needed=max_total
             )
             payment = await self._channels.pay(
                 channel_id, amount, task_id=report.task_id, receipt=receipt

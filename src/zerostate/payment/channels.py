@@ -69,12 +69,19 @@ class ChannelManager:
     def expects(self, hook: Expects) -> None:
         self._payee.expects = hook
 
-    async def open_channel(self, peer_id: PeerId, deposit: Minor) -> ChannelId:
-        """Return an open channel on which `deposit` can be paid to `peer_id`.
+    async def open_channel(
+        self, peer_id: PeerId, deposit: Minor, *, needed: Minor | None = None
+    ) -> ChannelId:
+        """Return an open channel on which `needed` can be paid to `peer_id`.
 
         One that is open and has at least so much left is taken (without a span:
-        nothing is opened); otherwise a new one is proposed with that deposit, or the
-        one whose answer was lost is proposed again. Calls for one peer take turns.
+        nothing is opened); otherwise a new one is proposed with `deposit`, or the one
+        whose answer was lost is proposed again. Calls for one peer take turns.
+
+        Args:
+            peer_id: The payee.
+            deposit: What a new channel is opened with.
+            needed: What must be left on the channel; None for the whole deposit.
 
         Raises:
             PaymentError: The deposit is out of bounds, or there are too many channels.
@@ -84,7 +91,7 @@ class ChannelManager:
             EvidenceError: The answer is malformed, or its address binding is wrong.
             StoreError: The disk refused; nothing was sent.
         """
-        return await self._payer.open_channel(peer_id, deposit)
+        return await self._payer.open_channel(peer_id, deposit, needed=needed)
 
     async def pay(
         self, channel_id: ChannelId, amount: Minor, *, task_id: TaskId, receipt: bytes

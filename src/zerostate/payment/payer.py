@@ -59,13 +59,16 @@ class Payer:
         self._ledger: Final = ledger
         self._counterparty: Final = counterparty
 
-    async def open_channel(self, peer_id: PeerId, deposit: Minor) -> ChannelId:
+    async def open_channel(
+        self, peer_id: PeerId, deposit: Minor, *, needed: Minor | None = None
+    ) -> ChannelId:
         """See `ChannelManager.open_channel`."""
         self._party.check_deposit(deposit)
         if peer_id == self._party.peer_id:
             raise PaymentError("a channel with oneself")
         async with self._ledger.locks.hold(peer_id):
-            found = await self._usable_channel(peer_id, deposit)
+            least = deposit if needed is None else needed
+            found = await self._usable_channel(peer_id, least)
             if found is not None and found.is_open:
                 return found.channel_id
             if found is None:
@@ -98,13 +101,13 @@ class Payer:
                 return _payment(await self._transact(state, update))
 
     async def _usable_channel(
-        self, peer_id: PeerId, deposit: Minor
+        self, peer_id: PeerId, needed: Minor
     ) -> ChannelState | None:
         rows = await self._ledger.store.channels(peer_id=peer_id, role=Role.PAYER)
         for row in rows:
             async with self._ledger.locks.hold(row.channel_id):
                 state = await self._ledger.load(row.channel_id, Role.PAYER)
-                if await self._spendable(state) >= deposit:
+                if await self._spendable(state) >= needed:
                     return state
         return None
 
