@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,12 @@ class Demo:
 
     def finish(self) -> tuple[int, str]:
         """Return exit code and standard output, once it has ended."""
-        out, err = self.process.communicate(timeout=LIMIT_S)
-        self.progress.append(err)
-        return self.process.returncode, out
+        # Not communicate(): it would lose what `wait_for` has read ahead.
+        with ThreadPoolExecutor(1) as other:
+            errors = other.submit(self.process.stderr.read)
+            out = "" if self.process.stdout.closed else self.process.stdout.read()
+            self.progress.append(errors.result(LIMIT_S))
+        return self.process.wait(LIMIT_S), out
 
     def pid_of(self, service: str) -> int:
         """Return the pid of a peer, as progress told it."""
@@ -68,7 +72,12 @@ class Demo:
 @contextmanager
 def demo(data_home: Path, *options: str) -> Iterator[Demo]:
     """Start ``zerostate demo`` with traces below `data_home`; kill it at the end."""
-    environ = {**os.environ, "XDG_DATA_HOME": str(data_home)}
+    environ = {
+        **os.environ,
+        "XDG_DATA_HOME": str(data_home),
+        # What a demo that was killed leaves behind goes with the test's own files.
+        "TMPDIR": str(data_home),
+    }
     command = [
         sys.executable,
         "-c",

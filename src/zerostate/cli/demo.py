@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from zerostate.cli.processes import Supervisor
 from zerostate.cli.progress import Progress
 from zerostate.cli.query import open_query
 from zerostate.cli.report import DemoReport
-from zerostate.errors import ConfigError, ProcessError, ZeroStateError
+from zerostate.errors import ConfigError, InternalError, ProcessError, ZeroStateError
 
 TASK_DEADLINE_S: Final = 60.0
 """How long the requester waits for the task's result, in seconds."""
@@ -288,6 +289,10 @@ async def _outcome(story: asyncio.Task[None], stop: StopRequest) -> Failure | No
         return stop.reason
     except ZeroStateError as exc:
         return failure_of(exc)
+    except Exception as exc:  # noqa: BLE001  # the top of the story; told as our bug
+        where = traceback.extract_tb(exc.__traceback__)[-1]
+        message = f"{type(exc).__name__}: {exc} ({where.name}, line {where.lineno})"
+        return Failure(InternalError.code, message)
     return None
 
 

@@ -10,7 +10,12 @@ from zerostate.cli.concurrency import all_or_first_error, concurrently
 from zerostate.cli.control import ControlClient
 from zerostate.cli.failures import ReportedError
 from zerostate.cli.ports import LOOPBACK, StackPorts, choose_ports
-from zerostate.cli.processes import ManagedProcess, ProcessSpec, Supervisor
+from zerostate.cli.processes import (
+    START_TIMEOUT_S,
+    ManagedProcess,
+    ProcessSpec,
+    Supervisor,
+)
 from zerostate.cli.progress import Progress
 from zerostate.cli.report import ProcessEntry
 from zerostate.errors import PortInUseError, ProcessError, StoreLockedError
@@ -29,6 +34,9 @@ has not exported by then is lost (design, section 3)."""
 
 START_ATTEMPTS: Final = 3
 """How often to choose other ports when somebody takes one before the stack has it."""
+
+START_TIMEOUT_PER_PEER_S: Final = 4.0
+"""More patience for each peer above `MIN_PEERS`, in seconds: they share the cores."""
 
 CONNECT_TIMEOUT_S: Final = 10.0
 """Longest wait for one peer to connect to another, in seconds."""
@@ -165,6 +173,7 @@ async def _start_all(
     cast = roles(plan.peers)
     peer_ids = {role: _make_identity(plan.run_dir / role.service) for role in cast}
     # Beside the peers from the start: they need it only when they have spans to send.
+    extra_s = START_TIMEOUT_PER_PEER_S * (plan.peers - MIN_PEERS)
     async with all_or_first_error() as group:
         starting_stack = group.create_task(
             _start_stack(plan, ports, supervisor, progress)
@@ -172,7 +181,11 @@ async def _start_all(
         starting_peers = [
             group.create_task(
                 _start_peer(
-                    _peer_spec(plan, ports, role, peer_ids), role, supervisor, progress
+                    _peer_spec(plan, ports, role, peer_ids),
+                    role,
+                    supervisor,
+                    progress,
+                    timeout_s=START_TIMEOUT_S + extra_s,
                 )
             )
             for role in cast
@@ -222,9 +235,14 @@ def _stack_spec(plan: NetworkPlan, data_dir: Path, ports: StackPorts) -> Process
 
 
 async def _start_peer(
-    spec: ProcessSpec, role: Role, supervisor: Supervisor, progress: Progress
+    spec: ProcessSpec,
+    role: Role,
+    supervisor: Supervisor,
+    progress: Progress,
+    *,
+    timeout_s: float,
 ) -> Peer:
-    process = await supervisor.start(spec)
+    process = await supervisor.start(spec, timeout_s=timeout_s)
     match process.ready:
         case {
             "peer_id": str(peer_id),

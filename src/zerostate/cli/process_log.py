@@ -58,9 +58,9 @@ class ProcessLog:
 
     def tail(self) -> list[str]:
         """Return the last lines, safe for a terminal."""
-        return [*self._tail, one_line(self._rest.decode("utf-8", "replace"))][
-            -TAIL_LINES:
-        ]
+        unfinished = one_line(self._rest.decode("utf-8", "replace"))
+        lines = [*self._tail, unfinished] if unfinished else list(self._tail)
+        return lines[-TAIL_LINES:]
 
     def close(self) -> None:
         """Close the file; `tail` still answers."""

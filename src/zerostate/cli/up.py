@@ -36,9 +36,8 @@ def run_up(
     """
     require_linux()
     data_dir = (data or default_data_dir()).absolute()
-    # Servers and codecs: not for the other commands.
-    from zerostate.stack.app import run  # noqa: PLC0415
-    from zerostate.stack.config import StackConfig  # noqa: PLC0415
+    from zerostate.stack.app import run  # noqa: PLC0415  # servers
+    from zerostate.stack.config import StackConfig  # noqa: PLC0415  # likewise
 
     def ready(urls: "StackUrls") -> None:
         lines = [

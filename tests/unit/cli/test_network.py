@@ -18,7 +18,7 @@ def test_three_peers_are_a_requester_an_executor_and_a_member():
     cast = roles(3)
 
     assert [role.service for role in cast] == ["requester", "executor", "member"]
-    assert [role.capabilities for role in cast] == [(), ("wasm",), ()]
+    assert [role.capabilities for role in cast] == [(), ("wasm",), ("witness",)]
 
 
 @pytest.mark.parametrize("peers", [4, MAX_PEERS])

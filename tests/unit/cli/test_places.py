@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from zerostate.cli.places import (
+    MAX_RUN_DIR_BYTES,
     default_data_dir,
     default_input,
     make_run_dir,
@@ -65,7 +66,7 @@ def test_a_run_directory_is_private_and_short(tmp_path, monkeypatch):
     run_dir = make_run_dir()
 
     try:
-        assert len(os.fsencode(run_dir)) <= 70
+        assert len(os.fsencode(run_dir)) <= MAX_RUN_DIR_BYTES
         assert run_dir.stat().st_mode & 0o777 == 0o700
         assert list(deep.iterdir()) == []
     finally:
