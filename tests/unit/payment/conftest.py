@@ -6,7 +6,6 @@ from payment_parties import (
     PAYEE,
     open_pair,
 )
-from zerostate.evidence.ethereum import EthKey
 from zerostate.units import Minor
 
 
@@ -21,7 +20,3 @@ async def channel_id(pair):
     channel_id = await pair.payer.open_channel(PAYEE.peer_id, Minor(1000))
     pair.spans.clear()
     return channel_id
-
-
-def payer_key(tmp_path) -> EthKey:
-    return EthKey(bytes.fromhex((tmp_path / "payer/payment.key").read_text()))

@@ -41,6 +41,10 @@ from zerostate.testing import FakeClock, assert_trace
 from zerostate.units import Minor
 
 
+def payer_key(tmp_path) -> EthKey:
+    return EthKey(bytes.fromhex((tmp_path / "payer/payment.key").read_text()))
+
+
 def proposal(pair, state: SignedState, key: EthKey, **changes: object) -> bytes:
     """Return the body of a payment_update that `key` signed over changed fields."""
     fields = {
