@@ -152,10 +152,11 @@ class _Demo:
             failure = exc
         try:
             await self._read_back(network)
-        except ZeroStateError:
-            # The task's own failure is what the user has to know.
+        except ZeroStateError as exc:
+            # The task's own failure is what the user has to know first.
             if failure is None:
                 raise
+            self._progress.step(f"the trace could not be read back: {exc}")
         if failure is not None:
             raise failure
         return network
