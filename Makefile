@@ -58,6 +58,7 @@ bench: $(FULL) ## Run the benchmarks, one after another
 
 docs: $(FULL) ## Write the generated documents and check all links
 	@$(VENV)/bin/python tools/generate_config_reference.py
+	@$(VENV)/bin/python tools/generate_semconv.py
 	@$(VENV)/bin/pytest -q tests/architecture/test_docs.py
 
 tasks: $(FULL) ## Rebuild the example tasks from their sources

@@ -1,5 +1,6 @@
-"""Our words: the names of every span, attribute and event that ZeroState emits.
+"""Our words: the names of every span, attribute, event and metric that ZeroState emits.
 
-A name enters in the change that first emits it; an end-to-end test holds the set of
-emitted span names equal to `zerostate.semconv.spans.REGISTERED`.
+Written in ``registry/*.yaml``, from which the modules of constants are generated. A
+name enters in the change that first emits it; an end-to-end test holds what is emitted
+and what is registered equal.
 """

@@ -1,80 +1,176 @@
 """Attribute and event names.
 
-OpenTelemetry's own keys where they exist (``messaging.*``, ``network.*``,
-``error.type``: semantic conventions 1.44), ours otherwise.
+Written by tools/generate_semconv.py from registry/*.yaml; do not edit.
 """
 
 from typing import Final
 
-ERROR_TYPE: Final = "error.type"
-CANCELLED: Final = "zerostate.cancelled"
+# common
 
 PEER_ID: Final = "peer.id"
+"""The other peer, by its libp2p peer id. On a resource, the peer itself."""
+
 GUILD_ID: Final = "guild.id"
+"""The guild."""
+
 TASK_ID: Final = "task.id"
+"""The task."""
+
 CHANNEL_ID: Final = "channel.id"
+"""The payment channel."""
+
+CANCELLED: Final = "zerostate.cancelled"
+"""The work was told to stop before it ended. Such a span is no error."""
+
+LINK_AUTHOR: Final = "zerostate.link.author"
+"""The peer id of whoever signed the linked span's context."""
+
+LINK_TRUST: Final = "zerostate.link.trust"
+"""What this peer thinks of the linked context's author."""
+
+ERROR_TYPE: Final = "error.type"
+"""The failure's code from the closed list of ``zerostate.errors``."""
 
 # p2p
+
 MESSAGE_TYPE: Final = "message.type"
-MESSAGING_SYSTEM: Final = "messaging.system"
-MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
-MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
-MESSAGING_DESTINATION_NAME: Final = "messaging.destination.name"
-MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
-MESSAGING_BODY_SIZE: Final = "messaging.message.body.size"
-NETWORK_TRANSPORT: Final = "network.transport"
-NETWORK_PEER_ADDRESS: Final = "network.peer.address"
+"""What kind of message, from the closed list of ``zerostate.p2p.types``."""
+
 GOSSIP_SEQUENCE: Final = "gossip.sequence"
+"""The author's count of messages published; two authors' do not compare."""
+
 GOSSIP_FORWARDER: Final = "gossip.forwarder.peer.id"
+"""The neighbour that handed the message on."""
+
 GOSSIP_PEERS: Final = "gossip.peers"
-LINK_AUTHOR: Final = "zerostate.link.author"
-LINK_TRUST: Final = "zerostate.link.trust"
+"""To how many neighbours the message went."""
+
+MESSAGING_SYSTEM: Final = "messaging.system"
+"""Always ``libp2p``, a value of our own as the convention allows."""
+
+MESSAGING_BODY_SIZE: Final = "messaging.message.body.size"
+"""Size of the message's body, in bytes."""
+
+MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
+"""The message's id, 32 hex digits, drawn by its author and signed with it."""
+
+MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
+"""What is done with the message, in our words."""
+
+MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
+"""What is done with the message, in OpenTelemetry's words."""
+
+MESSAGING_DESTINATION_NAME: Final = "messaging.destination.name"
+"""The gossip topic."""
+
+NETWORK_TRANSPORT: Final = "network.transport"
+"""Always ``tcp`` so far."""
+
+NETWORK_PEER_ADDRESS: Final = "network.peer.address"
+"""The peer's IP address."""
 
 # guild
-GUILD_MEMBERS: Final = "guild.members"
+
 GUILD_MAX_MEMBERS: Final = "guild.max_members"
+"""How many members the guild takes at most."""
+
 GUILD_CAPABILITIES: Final = "guild.capabilities"
+"""What the guild's members are to offer."""
 
 # execution
+
 MODULE_SHA256: Final = "wasm.module.sha256"
+"""The module's SHA-256, 64 hex digits."""
+
 MODULE_SIZE: Final = "wasm.module.size"
+"""The module's size, in bytes."""
+
 ENTRY_POINT: Final = "wasm.entry_point"
-INPUT_SHA256: Final = "task.input.sha256"
-INPUT_SIZE: Final = "task.input.size"
-OUTPUT_SHA256: Final = "task.output.sha256"
-OUTPUT_SIZE: Final = "task.output.size"
-OUTCOME: Final = "task.outcome"
-EXIT_CODE: Final = "process.exit.code"
-TRAP_KIND: Final = "wasm.trap"
-FUEL_USED: Final = "wasm.fuel.used"
-FUEL_LIMIT: Final = "wasm.fuel.limit"
-MEMORY_PEAK: Final = "wasm.memory.peak"
-MEMORY_LIMIT: Final = "wasm.memory.limit"
-CPU_TIME_NS: Final = "process.cpu.time_ns"
-WALL_TIME_NS: Final = "task.wall_time_ns"
+"""The exported function that is called."""
+
 ENGINE_VERSION: Final = "wasm.engine.version"
-RECEIPT_SHA256: Final = "receipt.sha256"
+"""Which WebAssembly engine, and which version."""
+
+TRAP_KIND: Final = "wasm.trap"
+"""Why the module trapped, by the engine's name for it."""
+
+FUEL_USED: Final = "wasm.fuel.used"
+"""Fuel billed; the whole budget where the true figure is unknown."""
+
+FUEL_LIMIT: Final = "wasm.fuel.limit"
+"""Fuel that the task may use."""
+
+MEMORY_PEAK: Final = "wasm.memory.peak"
+"""Largest linear memory, in bytes."""
+
+MEMORY_LIMIT: Final = "wasm.memory.limit"
+"""Linear memory that the task may have, in bytes."""
+
+CPU_TIME_NS: Final = "process.cpu.time_ns"
+"""CPU time of the worker for this task, compiling included, in nanoseconds."""
+
+WALL_TIME_NS: Final = "task.wall_time_ns"
+"""From the start of compiling to the end of running, in nanoseconds."""
+
+INPUT_SIZE: Final = "task.input.size"
+"""The input's size, in bytes."""
+
+OUTPUT_SHA256: Final = "task.output.sha256"
+"""The output's SHA-256, 64 hex digits."""
+
+OUTPUT_SIZE: Final = "task.output.size"
+"""The output's size, in bytes."""
+
+OUTCOME: Final = "task.outcome"
+"""How the task ended, ``ok`` or the failure's code."""
+
 MANIFEST_NAME: Final = "manifest.name"
+"""The task's name, as its manifest has it."""
+
 MANIFEST_SHA256: Final = "manifest.sha256"
+"""The manifest's SHA-256, 64 hex digits."""
 
-# payment
-PAYMENT_AMOUNT: Final = "payment.amount"
-PAYMENT_NONCE: Final = "payment.nonce"
-PAYMENT_VERIFIED: Final = "payment.verified"
-RECEIPT_VERIFIED: Final = "receipt.verified"
-SIGNATURE_SCHEME: Final = "signature.scheme"
-
-EVENT_RECEIPT_ISSUED: Final = "receipt.issued"
-"""On ``execution.receipt.generate``; carries `RECEIPT_ENVELOPE`."""
+RECEIPT_SHA256: Final = "receipt.sha256"
+"""The signed receipt's SHA-256, 64 hex digits."""
 
 RECEIPT_ENVELOPE: Final = "receipt.envelope"
 """The signed receipt's bytes (at most 4 KiB), so that anyone can verify them."""
 
-EVENT_PAYMENT_STATE: Final = "payment.state"
-"""On ``payment.transaction`` and ``payment.channel.update``."""
+LIMIT_NAME: Final = "limit.name"
+"""Which of its limits the task came near."""
+
+LIMIT_USED_RATIO: Final = "limit.used_ratio"
+"""Used divided by allowed, 0.8 and more."""
+
+EXIT_CODE: Final = "process.exit.code"
+"""The module's exit code."""
+
+EVENT_RECEIPT_ISSUED: Final = "receipt.issued"
+"""The executor signed a receipt for the task. On ``execution.receipt.generate``."""
+
+EVENT_LIMIT_NEAR: Final = "limit.near"
+"""A task used at least 80 % of one of its limits. On ``execution.wasm.execute``."""
+
+# payment
+
+PAYMENT_AMOUNT: Final = "payment.amount"
+"""What is paid, in the smallest unit."""
+
+PAYMENT_NONCE: Final = "payment.nonce"
+"""The channel state's number."""
+
+PAYMENT_VERIFIED: Final = "payment.verified"
+"""This peer found the payment's signatures, amounts and terms right."""
+
+RECEIPT_VERIFIED: Final = "receipt.verified"
+"""This peer found the receipt's signature and contents right."""
+
+SIGNATURE_SCHEME: Final = "signature.scheme"
+"""How channel states are signed."""
 
 PAYMENT_STATE_BYTES: Final = "payment.state.signed"
 """The co-signed state's bytes (at most 4 KiB)."""
 
-EVENT_LIMIT_NEAR: Final = "limit.near"
-"""A task used at least 80 % of one of its limits."""
+EVENT_PAYMENT_STATE: Final = "payment.state"
+"""A channel state that both peers signed; whoever has it can verify it. On
+``payment.transaction`` and ``payment.channel.update``."""

@@ -1,96 +1,17 @@
 """A whole task over three peers in one process: real layers, network in memory."""
 
 import hashlib
-from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
-import trio
 
-from zerostate.evidence.identity import Identity
+from task_world import IDENTITIES, TASKS, open_world
 from zerostate.execution.examples import sha256_module
-from zerostate.node.app import open_layers
-from zerostate.node.config import NodeConfig
-from zerostate.node.submission import TaskSubmission
-from zerostate.testing import SpanRecorder, assert_trace
-from zerostate.testing.network import MemoryNetwork
-
-ROLES = {"requester": (), "executor": ("wasm",), "member": ("witness",)}
-IDENTITIES = {name: Identity.generate() for name in ROLES}
-KNOWN = tuple(identity.peer_id for identity in IDENTITIES.values())
-TASKS = Path(__file__).parents[3] / "examples" / "tasks"
-
-
-class World:
-    def __init__(self, directory):
-        self.directory = directory
-        self.network = MemoryNetwork()
-        self.recorders = {name: SpanRecorder() for name in ROLES}
-        self.layers = {}
-        self.stages = []
-
-    def config(self, name):
-        data_dir = self.directory / name
-        data_dir.mkdir()
-        return NodeConfig(
-            service_name=name, data_dir=data_dir, known=KNOWN, capabilities=ROLES[name]
-        )
-
-    async def progress(self, stage, text):
-        self.stages.append(stage)
-
-    async def run(self, module, *, task_input=b"hello", **fields):
-        module_path, input_path = self.directory / "module", self.directory / "input"
-        module_path.write_bytes(module)
-        input_path.write_bytes(task_input)
-        submission = TaskSubmission(
-            **{
-                "module_path": module_path,
-                "input_path": input_path,
-                "manifest": {},
-                "members": 2,
-                "deadline_s": 20,
-                **fields,
-            }
-        )
-        with trio.fail_after(30):
-            return await self.layers["requester"].requester.run(
-                submission, self.progress
-            )
-
-    def spans(self, trace_id):
-        return [
-            span
-            for recorder in self.recorders.values()
-            for span in recorder.spans
-            if f"{span.context.trace_id:032x}" == trace_id
-        ]
-
-    def failed(self, trace_id):
-        return {
-            span.name: span.attributes["error.type"]
-            for span in self.spans(trace_id)
-            if "error.type" in span.attributes
-        }
+from zerostate.testing import assert_trace
 
 
 @pytest.fixture
 async def world(tmp_path):
-    world = World(tmp_path)
-    async with AsyncExitStack() as stack:
-        for name, identity in IDENTITIES.items():
-            world.layers[name] = await stack.enter_async_context(
-                open_layers(
-                    world.config(name),
-                    identity,
-                    world.recorders[name].provider,
-                    opener=world.network.opener(identity),
-                )
-            )
-        peers = {name: layers.peers for name, layers in world.layers.items()}
-        await peers["requester"].connect(peers["executor"].addresses[0])
-        await peers["requester"].connect(peers["member"].addresses[0])
-        await peers["executor"].connect(peers["member"].addresses[0])
+    async with open_world(tmp_path) as world:
         yield world
 
 

@@ -1,0 +1,72 @@
+"""Who may read which attribute.
+
+Written by tools/generate_semconv.py from registry/*.yaml; do not edit.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from zerostate.semconv.model import Sensitivity
+
+SENSITIVITY: Final[Mapping[str, Sensitivity]] = {
+    "channel.id": "guild",
+    "error.type": "public",
+    "exception.escaped": "public",
+    "exception.message": "guild",
+    "exception.stacktrace": "private",
+    "exception.type": "public",
+    "gossip.forwarder.peer.id": "guild",
+    "gossip.peers": "public",
+    "gossip.sequence": "public",
+    "guild.capabilities": "guild",
+    "guild.id": "guild",
+    "guild.max_members": "guild",
+    "limit.name": "public",
+    "limit.used_ratio": "public",
+    "manifest.name": "guild",
+    "manifest.sha256": "guild",
+    "message.type": "public",
+    "messaging.destination.name": "guild",
+    "messaging.message.body.size": "public",
+    "messaging.message.id": "guild",
+    "messaging.operation.name": "public",
+    "messaging.operation.type": "public",
+    "messaging.system": "public",
+    "network.peer.address": "private",
+    "network.transport": "public",
+    "otel.component.name": "public",
+    "otel.component.type": "public",
+    "payment.amount": "guild",
+    "payment.nonce": "guild",
+    "payment.state.signed": "evidence",
+    "payment.verified": "public",
+    "peer.id": "guild",
+    "process.cpu.time_ns": "guild",
+    "process.exit.code": "public",
+    "receipt.envelope": "evidence",
+    "receipt.sha256": "guild",
+    "receipt.verified": "public",
+    "service.instance.id": "guild",
+    "service.name": "public",
+    "service.version": "public",
+    "signature.scheme": "public",
+    "task.id": "guild",
+    "task.input.size": "guild",
+    "task.outcome": "public",
+    "task.output.sha256": "guild",
+    "task.output.size": "guild",
+    "task.wall_time_ns": "guild",
+    "wasm.engine.version": "public",
+    "wasm.entry_point": "guild",
+    "wasm.fuel.limit": "guild",
+    "wasm.fuel.used": "guild",
+    "wasm.memory.limit": "guild",
+    "wasm.memory.peak": "guild",
+    "wasm.module.sha256": "guild",
+    "wasm.module.size": "guild",
+    "wasm.trap": "public",
+    "zerostate.cancelled": "public",
+    "zerostate.link.author": "guild",
+    "zerostate.link.trust": "public",
+}
+"""The class of every registered attribute."""
