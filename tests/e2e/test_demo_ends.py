@@ -117,7 +117,7 @@ def test_it_ends_when_nobody_reads_its_output_any_more(tmp_path):
     assert running.processes_left() == []
 
 
-def test_nothing_outlives_a_demo_that_is_killed(tmp_path):
+def test_kill_9_ends_all(tmp_path):
     with demo(tmp_path) as running:
         running.wait_for("Running on")
         watched = [
