@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from zerostate.execution.manifest import Manifest, load_manifest
 MAX_TASK_BYTES: Final = 15 << 20
 """Largest module and input together, in bytes: they travel in one direct message of at
 most 16 MiB."""
+
+MAX_NAME_CHARS: Final = 64
+"""Longest name that is made of a file's, in characters."""
+
+_NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9._-]+")
 
 DEFAULT_PRICE: Final = {"base": 1_000, "per_gigafuel": 1_000_000, "max_total": 10**8}
 """Terms that a submission offers unless it names its own, in the smallest unit."""
@@ -84,7 +90,7 @@ def _read(what: str, path: Path) -> bytes:
 
 def _manifest(submission: TaskSubmission, module: bytes) -> Manifest:
     fields: dict[str, object] = {
-        "name": submission.module_path.stem,
+        "name": _name_of(submission.module_path),
         "version": "1",
         "price": DEFAULT_PRICE,
         "module_sha256": hashlib.sha256(module).hexdigest(),
@@ -95,3 +101,9 @@ def _manifest(submission: TaskSubmission, module: bytes) -> Manifest:
     except (TypeError, ValueError) as exc:
         raise ManifestError(f"manifest: not JSON ({exc})") from exc
     return load_manifest(data)
+
+
+def _name_of(module_path: Path) -> str:
+    """Return a manifest's name for a module file, whatever the file is called."""
+    name = _NOT_IN_A_NAME.sub("-", module_path.stem.lower()).strip("-_.")
+    return name[:MAX_NAME_CHARS] or "module"

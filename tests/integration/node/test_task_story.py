@@ -119,6 +119,15 @@ async def test_bytes_that_are_no_module_fail_in_compile(world):
     assert "execution.wasm.compile" in world.failed(report.trace_id)
 
 
+@pytest.mark.parametrize("name", ["README.md", "My Täsk!.wasm", "...", "x" * 200])
+async def test_a_module_file_may_have_any_name(world, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(sha256_module())
+    report = await world.run(b"", module_path=path)
+
+    assert report.error_code is None, report.error_message
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
