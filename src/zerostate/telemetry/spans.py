@@ -1,18 +1,11 @@
-"""The one way to open a span, and the functions that mark one opened by hand.
+"""The one way our layers open a span. `SpanBlock` says why there is one way only.
 
-Why `LayerTracer.span` and not ``tracer.start_span`` at the call site:
-
-* ``with tracer.start_span(...)`` records ``trio.Cancelled`` as an ERROR; a cancelled
-  task is not a failed one.
-* A nursery raises ``ExceptionGroup``; recorded as is, ``exception.type`` would be
-  "ExceptionGroup" for every failure in the system.
-* A status of OK is final, so nothing here sets it: success leaves the status unset, as
-  the OpenTelemetry specification asks of instrumentation.
+Success leaves the status unset, as the OpenTelemetry specification asks of
+instrumentation.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -20,18 +13,26 @@ from opentelemetry.trace import (
     NoOpTracerProvider,
     Span,
     SpanKind,
-    Status,
-    StatusCode,
     TracerProvider,
 )
 from opentelemetry.util.types import AttributeValue
 
-from zerostate.errors import RemoteError, ZeroStateError
-from zerostate.semconv import attributes as attr
 from zerostate.semconv.spans import SpanSpec
+from zerostate.telemetry.block import SpanBlock
+from zerostate.telemetry.outcome import (
+    MAX_MESSAGE_CHARS,
+    error_type,
+    first_failure,
+    record_error,
+)
 
-MAX_MESSAGE_CHARS: Final = 1024
-"""Longest status message and exception message that is kept, in characters."""
+__all__ = [
+    "MAX_MESSAGE_CHARS",
+    "LayerTracer",
+    "error_type",
+    "first_failure",
+    "record_error",
+]
 
 
 class LayerTracer:
@@ -50,7 +51,6 @@ class LayerTracer:
         source = provider if provider is not None else NoOpTracerProvider()
         self._tracer = source.get_tracer(f"zerostate.{layer}")
 
-    @contextmanager
     def span(
         self,
         spec: SpanSpec,
@@ -59,7 +59,7 @@ class LayerTracer:
         context: Context | None = None,
         links: Sequence[Link] = (),
         **fields: str,
-    ) -> Iterator[Span]:
+    ) -> AbstractContextManager[Span]:
         """Open the span that `spec` describes, current inside the block.
 
         The outcome is decided once, when the block is left: an exception that is a
@@ -77,60 +77,14 @@ class LayerTracer:
             links: Spans elsewhere that this one has to do with.
             fields: Values for the placeholders in ``spec.name``.
 
-        Yields:
-            The span, already current.
+        Returns:
+            A context manager that yields the span, already current.
         """
-        with self._tracer.start_as_current_span(
+        return SpanBlock(
+            self._tracer,
             spec.name.format(**fields),
-            context=context,
             kind=SpanKind[spec.kind],
-            attributes=dict(attributes),
+            attributes=attributes,
+            context=context,
             links=links,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                yield span
-            except BaseException as exc:
-                failure = first_failure(exc)
-                if failure is None:
-                    span.set_attribute(attr.CANCELLED, True)
-                else:
-                    record_error(span, failure)
-                raise
-
-
-def record_error(span: Span, failure: BaseException) -> None:
-    """Mark `span` failed with `failure`.
-
-    Args:
-        span: The span to mark; if it has ended, nothing happens.
-        failure: What went wrong; ``error.type`` becomes its ``code`` (for an error that
-            another peer answered with, that peer's code), or its class name when it is
-            not one of ours.
-    """
-    span.record_exception(failure)
-    span.set_attribute(attr.ERROR_TYPE, error_type(failure))
-    span.set_status(Status(StatusCode.ERROR, str(failure)[:MAX_MESSAGE_CHARS]))
-
-
-def error_type(failure: BaseException) -> str:
-    """Return the low-cardinality name of `failure`, for ``error.type``."""
-    if isinstance(failure, RemoteError):
-        return failure.remote_code
-    if isinstance(failure, ZeroStateError):
-        return failure.code
-    return type(failure).__name__
-
-
-def first_failure(exc: BaseException) -> Exception | None:
-    """Return the first real failure in `exc`, depth first.
-
-    Returns:
-        The first leaf that is an `Exception`; None if `exc` only asks us to stop
-        (`trio.Cancelled`, `KeyboardInterrupt`), alone or in a group.
-    """
-    if isinstance(exc, BaseExceptionGroup):
-        found = (first_failure(inner) for inner in exc.exceptions)
-        return next((failure for failure in found if failure is not None), None)
-    return exc if isinstance(exc, Exception) else None
+        )
