@@ -2,29 +2,27 @@
 
 When ready, one JSON line goes to stdout: ``{"event": "ready", "pid", "peer_id",
 "addresses", "control"}``; when it cannot start, ``{"event": "failed", "error": {"code",
-"message"}}``. Logs go to stderr, one JSON object a line.
+"message"}}``. Logs go to stderr, one JSON object a line, with trace and domain ids.
 """
 
 import argparse
 import ctypes
 import json
-import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import trio
-from typing_extensions import override
 
 from zerostate.errors import UnsupportedPlatformError, ZeroStateError
 from zerostate.node import app
 from zerostate.node.config import NodeConfig
 from zerostate.p2p import PeerNode
 from zerostate.p2p.logs import quiet_libp2p_logs
+from zerostate.telemetry.logs import configure_stdlib_logs
 from zerostate.telemetry.spans import first_failure
 
 DRAIN_S: Final = 5.0
@@ -35,29 +33,21 @@ _PR_SET_PDEATHSIG: Final = 1
 
 _EXIT_FAILED: Final = 1
 
-
-class _JsonFormatter(logging.Formatter):
-    @override
-    def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry)
+_SERVICE: Final = "zerostate.node"
+"""``service`` of log lines until the configuration has given a name."""
 
 
 def main() -> int:
     """Run one peer; return the exit code."""
     arguments = _parse_arguments()
-    _set_up_logs(verbose=arguments.verbose)
+    configure_stdlib_logs(service=_SERVICE)
+    if not arguments.verbose:
+        quiet_libp2p_logs()
     parent_pid = os.getppid()
     try:
         _refuse_other_platforms()
         config = NodeConfig.load(arguments.config)
+        configure_stdlib_logs(service=config.service_name)
         if config.die_with_parent:
             _die_with_parent(parent_pid)
         trio.run(_run, config)
@@ -112,14 +102,6 @@ def _die_with_parent(parent_pid: int) -> None:
     if os.getppid() != parent_pid:
         # The parent died before the line above; nobody would tell us any more.
         raise SystemExit(_EXIT_FAILED)
-
-
-def _set_up_logs(*, verbose: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    if not verbose:
-        quiet_libp2p_logs()
 
 
 def _parse_arguments() -> argparse.Namespace:
