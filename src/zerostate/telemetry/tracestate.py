@@ -6,7 +6,7 @@ member such as ``foo@bar@baz`` or ``1a``, which level 2 allows.
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final, Self, final
+from typing import Final, Self
 
 from opentelemetry.trace import TraceState
 from typing_extensions import override
@@ -32,7 +32,6 @@ _IS_VALUE: Final = re.compile(_VALUE).fullmatch
 _IS_MEMBER: Final = re.compile(f"({_KEY})=({_VALUE})").fullmatch
 
 
-@final
 class W3CTraceState(TraceState):
     """An immutable tracestate by the level-2 grammar; usable as OpenTelemetry's.
 
@@ -55,12 +54,12 @@ class W3CTraceState(TraceState):
         self._dict = checked if checked is not None else _valid(entries or ())
 
     @override
-    def add(self, key: str, value: str) -> Self:
+    def add(self, key: str, value: str) -> "W3CTraceState":
         """Return it with a new member in front; itself if `key` is there already."""
         return self if key in self else self.update(key, value)
 
     @override
-    def update(self, key: str, value: str) -> Self:
+    def update(self, key: str, value: str) -> "W3CTraceState":
         """Return it with the member `key` set to `value` and moved to the front.
 
         Returns:
@@ -71,16 +70,15 @@ class W3CTraceState(TraceState):
         if key not in self and len(self) >= MAX_TRACESTATE_MEMBERS:
             return self
         others = {name: old for name, old in self.items() if name != key}
-        return type(self)(checked={key: value} | others)
+        return W3CTraceState(checked={key: value} | others)
 
     @override
-    def delete(self, key: str) -> Self:
+    def delete(self, key: str) -> "W3CTraceState":
         """Return it without the member `key`; itself if there is none."""
         if key not in self:
             return self
-        return type(self)(
-            checked={name: old for name, old in self.items() if name != key}
-        )
+        others = {name: old for name, old in self.items() if name != key}
+        return W3CTraceState(checked=others)
 
     @classmethod
     @override
