@@ -22,12 +22,12 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     Tracer,
-    use_span,
+    set_span_in_context,
 )
 from opentelemetry.util.types import AttributeValue
 from typing_extensions import override
 
-from zerostate.telemetry.bound_ids import bind, ids_in, unbind
+from zerostate.telemetry.bound_ids import DOMAIN_IDS, bind, ids_in, unbind
 from zerostate.telemetry.outcome import record_ending
 from zerostate.telemetry.suppression import is_suppressed, suppressed_span
 
@@ -55,13 +55,12 @@ class SpanBlock(AbstractContextManager[Span]):
     __slots__ = (
         "_attributes",
         "_context",
+        "_context_inside",
         "_ids_token",
-        "_is_context_attached",
         "_kind",
         "_links",
         "_manager",
         "_name",
-        "_outer",
         "_outer_token",
         "_span",
         "_succeeded",
@@ -97,24 +96,27 @@ class SpanBlock(AbstractContextManager[Span]):
         self._attributes = attributes
         self._context = context
         self._links = links
-        self._is_context_attached = is_context_attached and context is not None
+        self._context_inside = context if is_context_attached else None
         self._succeeded = False
+        self._manager: AbstractContextManager[Span] | None = None
         self._ids_token: Token[Mapping[str, str]] | None = None
-        self._outer: Context | None = None
         self._outer_token: Token[Context] | None = None
 
     @override
     def __enter__(self) -> Span:
         """Start the span; it is current inside."""
-        if self._is_context_attached and self._context is not None:
-            self._outer_token = attach(self._context)
-            self._outer = get_current()
-        self._manager = self._open()
-        self._span = span = self._manager.__enter__()
-        if span.is_recording():
-            _OPEN_BLOCKS[id(span)] = self
-        if ids := ids_in(self._attributes):
-            self._ids_token = bind(ids)
+        if is_suppressed():
+            span = self._stand_in()
+        else:
+            if self._context_inside is not None:
+                self._outer_token = attach(self._context_inside)
+            self._manager = self._open()
+            span = self._manager.__enter__()
+            if span.is_recording():
+                _OPEN_BLOCKS[id(span)] = self
+        self._span = span
+        if not DOMAIN_IDS.isdisjoint(self._attributes):
+            self._ids_token = bind(ids_in(self._attributes))
         return span
 
     @override
@@ -126,7 +128,7 @@ class SpanBlock(AbstractContextManager[Span]):
     ) -> None:
         """Decide the outcome, end the span; the exception goes on."""
         try:
-            if exc is not None:
+            if exc is not None and self._span.is_recording():
                 record_ending(self._span, exc)
             elif self._succeeded:
                 self._confirm_success()
@@ -134,21 +136,21 @@ class SpanBlock(AbstractContextManager[Span]):
             self._close()
 
     def _open(self) -> AbstractContextManager[Span]:
-        if is_suppressed():
-            return use_span(
-                suppressed_span(self._context),
-                record_exception=False,
-                set_status_on_exception=False,
-            )
         return self._tracer.start_as_current_span(
             self._name,
             context=self._context,
             kind=self._kind,
-            attributes=dict(self._attributes),
+            attributes=self._attributes,
             links=self._links,
             record_exception=False,
             set_status_on_exception=False,
         )
+
+    def _stand_in(self) -> Span:
+        span = suppressed_span(self._context)
+        self._context_inside = set_span_in_context(span, self._context_inside)
+        self._outer_token = attach(self._context_inside)
+        return span
 
     def _confirm_success(self) -> None:
         status = getattr(self._span, "status", None)
@@ -157,14 +159,15 @@ class SpanBlock(AbstractContextManager[Span]):
             self._span.set_status(Status(StatusCode.OK))
 
     def _close(self) -> None:
-        if _OPEN_BLOCKS.get(id(self._span)) is self:
-            del _OPEN_BLOCKS[id(self._span)]
+        if _OPEN_BLOCKS.get(key := id(self._span)) is self:
+            del _OPEN_BLOCKS[key]
         if self._ids_token is not None:
             unbind(self._ids_token)
-        self._manager.__exit__(None, None, None)
+        if self._manager is not None:
+            self._manager.__exit__(None, None, None)
         # Another context is current when a generator is finalised elsewhere; there is
         # nothing to give back there, and trying would be logged as a failure.
-        if self._outer_token is not None and get_current() is self._outer:
+        if self._outer_token is not None and get_current() is self._context_inside:
             detach(self._outer_token)
 
     def succeed(self) -> None:

@@ -11,12 +11,8 @@ from typing import Final
 
 from zerostate.semconv import attributes as attr
 
-DOMAIN_IDS: Final = (
-    attr.TASK_ID,
-    attr.GUILD_ID,
-    attr.PEER_ID,
-    attr.CHANNEL_ID,
-    attr.MESSAGE_TYPE,
+DOMAIN_IDS: Final = frozenset(
+    {attr.TASK_ID, attr.GUILD_ID, attr.PEER_ID, attr.CHANNEL_ID, attr.MESSAGE_TYPE}
 )
 """Attributes of a span that log lines inside it carry too."""
 
