@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from zerostate.errors import ConfigError
@@ -10,6 +10,7 @@ from zerostate.evidence.envelope import MAX_ENVELOPE_BYTES
 from zerostate.evidence.identity import parse_peer_id
 from zerostate.ids import PeerId
 from zerostate.p2p.address import check_listen_address
+from zerostate.telemetry.trust import TrustPolicy
 
 MAX_TIMEOUT_S: Final = 110.0
 """Longest a request may wait, in seconds. Its reply must still be inside the window of
@@ -35,6 +36,9 @@ class P2PConfig:
 
     known: frozenset[PeerId] = frozenset()
     """Peers whose traces this peer continues from the start."""
+
+    trust: TrustPolicy = field(default_factory=TrustPolicy)
+    """Whose trace context is honoured, and how much of it."""
 
     request_timeout_s: float = 10.0
     """Wait for a reply, in seconds, unless the call says otherwise."""

@@ -19,7 +19,7 @@ from zerostate.p2p.pacing import Pacer
 from zerostate.p2p.serving import take_slot
 from zerostate.p2p.tasks import start_clean
 from zerostate.p2p.tracing import P2PTracer
-from zerostate.p2p.trust import TRUST_KNOWN, Trust
+from zerostate.p2p.trust import Trust
 from zerostate.p2p.types import require_registered
 
 READY_POLL_S: Final = 0.02
@@ -264,10 +264,12 @@ class Gossip:
             self._slots.release_on_behalf_of(slot)
 
     async def _deliver(self, message: Message, forwarder: PeerId) -> None:
-        trust = self._concern(message)
+        admission = self._trust.admit(
+            message, forwarder=forwarder, concerns_us=self._concerns_us(message)
+        )
         with (
             self._tracer.trace_gossip_deliver(
-                message, forwarder=forwarder, trust=trust
+                message, forwarder=forwarder, admission=admission
             ),
             self._tracer.trace_message(
                 message.type, body_size=len(message.body), message_id=message.id
@@ -276,7 +278,8 @@ class Gossip:
             await self._handle(message)
 
     async def _deliver_direct(self, message: Message) -> None:
-        with self._tracer.trace_handling(message, trust=self._concern(message)):
+        admission = self._trust.admit(message, concerns_us=self._concerns_us(message))
+        with self._tracer.trace_handling(message, admission=admission):
             await self._handle(message)
 
     async def _handle(self, message: Message) -> None:
@@ -287,18 +290,15 @@ class Gossip:
         await subscriber.handler(message)
 
     def _overhear(self, message: Message, forwarder: PeerId) -> None:
-        trust = self._trust.label(message.author) or TRUST_KNOWN
+        admission = self._trust.admit(message, forwarder=forwarder, concerns_us=False)
         with self._tracer.trace_gossip_deliver(
-            message, forwarder=forwarder, trust=trust
+            message, forwarder=forwarder, admission=admission
         ):
             """Nothing to do: it is for somebody else, the mesh forwards it."""
 
-    def _concern(self, message: Message) -> str | None:
-        """Return None to go on with the author's trace, or what its link should say."""
-        stranger = self._trust.label(message.author)
-        if stranger is not None:
-            return stranger
+    def _concerns_us(self, message: Message) -> bool:
+        """Return whether a trusted author's trace goes on here."""
+        if not self._trust.is_trusted(message.author):
+            return False
         subscriber = self._subscribers.get(message.type)
-        if subscriber is not None and subscriber.continues(message):
-            return None
-        return TRUST_KNOWN
+        return subscriber is not None and subscriber.continues(message)

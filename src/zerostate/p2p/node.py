@@ -278,7 +278,8 @@ class PeerNode:
     def stats(self) -> Mapping[str, int]:
         """Return what was counted so far; a name that never happened is absent."""
         refused = {f"refused.{why}": n for why, n in self._codec.refused.items()}
-        return dict(self._counts) | refused
+        trust = {f"trust.{what}": n for what, n in self._trust.stats().items()}
+        return dict(self._counts) | refused | trust
 
     async def _ask(
         self, peer_id: PeerId, data: bytes, message_id: MessageId, wait_s: float

@@ -79,7 +79,7 @@ def _assemble(
     nursery: trio.Nursery,
 ) -> PeerNode:
     counts: Counter[str] = Counter()
-    trust = Trust(config.known)
+    trust = Trust(config.known, config.trust, clock)
     codec = MessageCodec(config, identity, clock)
     lines = Lines(host, codec, nursery=nursery, counts=counts)
     gossip = Gossip(

@@ -210,9 +210,9 @@ class RequestServer:
     async def _outcome(
         self, message: Message, handler: RequestHandler
     ) -> tuple[bytes, ZeroStateError | None]:
-        trust = self._trust.label(message.author)
+        admission = self._trust.admit(message)
         try:
-            with self._tracer.trace_handling(message, trust=trust):
+            with self._tracer.trace_handling(message, admission=admission):
                 return await self._bounded(message, handler), None
         except ZeroStateError as exc:
             self._counts[f"handler.refused.{exc.code}"] += 1

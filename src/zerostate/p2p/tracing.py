@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Final, final
 
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Link, Span, TracerProvider
+from opentelemetry.trace import Span, TracerProvider
 
 from zerostate.ids import MessageId, PeerId
 from zerostate.p2p.address import PeerAddress
@@ -14,6 +14,7 @@ from zerostate.semconv import attributes as attr
 from zerostate.semconv import spans
 from zerostate.telemetry.propagation import TraceCarrier
 from zerostate.telemetry.spans import LayerTracer
+from zerostate.telemetry.trust import Admission
 
 MESSAGING_SYSTEM: Final = "libp2p"
 """Value of ``messaging.system``; a custom one, as the convention allows."""
@@ -57,24 +58,25 @@ class P2PTracer(LayerTracer):
         return self.span(spans.P2P_MESSAGE_CLIENT, attributes, type=message_type)
 
     @contextmanager
-    def trace_handling(self, message: Message, *, trust: str | None) -> Iterator[Span]:
+    def trace_handling(
+        self, message: Message, *, admission: Admission
+    ) -> Iterator[Span]:
         """Cover a handler of a message from a direct stream (SERVER).
 
         Args:
             message: What arrived.
-            trust: None to go on with the author's trace; otherwise the span starts a
-                trace of its own with a link, and the link says this about the author.
+            admission: What becomes of its trace context.
         """
         attributes = _incoming(message)
         attributes[attr.MESSAGING_OPERATION_NAME] = "handle"
         attributes[attr.MESSAGING_OPERATION_TYPE] = "process"
         with (
-            _remote(message, trust) as (context, links),
+            _attached(admission.context),
             self.span(
                 spans.P2P_MESSAGE_SERVER,
                 attributes,
-                context=context,
-                links=links,
+                context=admission.context,
+                links=admission.links,
                 type=message.type,
             ) as span,
         ):
@@ -111,15 +113,14 @@ class P2PTracer(LayerTracer):
 
     @contextmanager
     def trace_gossip_deliver(
-        self, message: Message, *, forwarder: PeerId, trust: str | None
+        self, message: Message, *, forwarder: PeerId, admission: Admission
     ) -> Iterator[Span]:
         """Cover a message's arrival from the mesh, with what it sets off (CONSUMER).
 
         Args:
             message: What arrived.
             forwarder: The neighbour that handed it on.
-            trust: None to go on with the author's trace; otherwise the span starts a
-                trace of its own with a link, and the link says this about the author.
+            admission: What becomes of its trace context.
         """
         attributes = _incoming(message)
         attributes |= {
@@ -130,9 +131,12 @@ class P2PTracer(LayerTracer):
             attr.GOSSIP_FORWARDER: forwarder,
         }
         with (
-            _remote(message, trust) as (context, links),
+            _attached(admission.context),
             self.span(
-                spans.P2P_GOSSIP_DELIVER, attributes, context=context, links=links
+                spans.P2P_GOSSIP_DELIVER,
+                attributes,
+                context=admission.context,
+                links=admission.links,
             ) as span,
         ):
             yield span
@@ -147,22 +151,12 @@ class P2PTracer(LayerTracer):
 
 
 @contextmanager
-def _remote(
-    message: Message, trust: str | None
-) -> Iterator[tuple[Context, tuple[Link, ...]]]:
-    if trust is not None:
-        author: dict[str, str] = {
-            attr.LINK_AUTHOR: message.author,
-            attr.LINK_TRUST: trust,
-        }
-        yield Context(), message.carrier.link(author)
-        return
-    context = message.carrier.extract()
-    # Attached, so that the author's baggage reaches the handler too: opening a span
-    # with a context takes only the span out of it.
+def _attached(context: Context) -> Iterator[None]:
+    # So that the author's baggage reaches the handler too: opening a span with a
+    # context takes only the span out of it.
     token = attach(context)
     try:
-        yield context, ()
+        yield
     finally:
         detach(token)
 

@@ -1,33 +1,62 @@
 """Whose traces this peer continues, and what it says about the others."""
 
-from collections.abc import Callable, Iterable
-from typing import Final, final
+from collections.abc import Callable, Iterable, Mapping
+from typing import final
 
+from zerostate.clock import Clock
 from zerostate.ids import PeerId
-
-TRUST_KNOWN: Final = "known"
-"""On a link: the author is trusted, but the message does not concern us."""
-
-TRUST_STRANGER: Final = "stranger"
-"""On a link: the author is nobody we know."""
+from zerostate.p2p.message import Message
+from zerostate.telemetry.trust import Admission, Relation, TrustGate, TrustPolicy
 
 
 @final
 class Trust:
-    """The trust policy of one peer.
+    """What each author is to one peer, and its trust policy applied to that.
 
     Attributes:
-        is_trusted: Decides; replaceable by the layers above, which know the guilds.
+        is_trusted: Tells strangers from the others; replaceable by the layers above,
+            which know the guilds.
     """
 
-    def __init__(self, known: Iterable[PeerId]) -> None:
+    def __init__(
+        self, known: Iterable[PeerId], policy: TrustPolicy, clock: Clock
+    ) -> None:
         self._known = set(known)
+        self._gate = TrustGate(policy, clock)
         self.is_trusted: Callable[[PeerId], bool] = self._known.__contains__
 
     def add(self, peer_id: PeerId) -> None:
-        """Trust `peer_id`, as far as the default policy decides."""
+        """Know `peer_id`, as far as the default `is_trusted` decides."""
         self._known.add(peer_id)
 
-    def label(self, peer_id: PeerId) -> str | None:
-        """Return None for a trusted author, otherwise what its link should say."""
-        return None if self.is_trusted(peer_id) else TRUST_STRANGER
+    def relation(self, peer_id: PeerId) -> Relation:
+        """Return what `peer_id` is to us: whoever else is trusted is a guild member."""
+        if not self.is_trusted(peer_id):
+            return Relation.STRANGER
+        return Relation.KNOWN if peer_id in self._known else Relation.MEMBER
+
+    def admit(
+        self,
+        message: Message,
+        *,
+        forwarder: PeerId | None = None,
+        concerns_us: bool = True,
+    ) -> Admission:
+        """Decide about the trace context of a message, and charge for it.
+
+        Args:
+            message: Authenticated.
+            forwarder: The neighbour that brought it, for gossip.
+            concerns_us: Whether the author's trace may go on here.
+        """
+        return self._gate.admit(
+            message.carrier,
+            author=message.author,
+            relation=self.relation(message.author),
+            forwarder=forwarder,
+            may_continue=concerns_us,
+        )
+
+    def stats(self) -> Mapping[str, int]:
+        """Return how often each decision was taken; see `TrustGate.stats`."""
+        return self._gate.stats()
