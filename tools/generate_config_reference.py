@@ -89,6 +89,8 @@ def fields(
         default = ast.unparse(item.value) if item.value else "(required)"
         if match := re.search(r"default_factory=([\w.]+)", default):
             default = f"{match.group(1)}()"
+        elif match := re.fullmatch(r"field\(default=([^,]+),.*\)", default):
+            default = match.group(1)
         doc = ""
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             doc = " ".join(str(after.value.value).split())
