@@ -68,6 +68,12 @@ async def a_member_sends_a_heartbeat(world):
         await ended.event.wait()
 
 
+async def a_stranger_becomes_a_fellow_member(world):
+    for _ in ("first met as a stranger", "then in the guild of the first task"):
+        report = await world.run(sha256_module())
+        assert report.error_code is None
+
+
 async def a_task_is_given_up(world):
     with trio.CancelScope() as scope:
 
@@ -85,8 +91,12 @@ async def run_scenarios(directory):
     spans = []
     for name, settings, scenarios in (
         ("trusted", {}, (tasks_end_in_every_way, a_member_sends_a_heartbeat)),
-        # The last, because its task goes on running where nobody waits for it.
-        ("strange", {"member": {"known": KNOWN[:0]}}, (a_task_is_given_up,)),
+        # Giving up comes last: that task goes on running where nobody waits for it.
+        (
+            "strange",
+            {"member": {"known": KNOWN[:0]}},
+            (a_stranger_becomes_a_fellow_member, a_task_is_given_up),
+        ),
     ):
         place = directory / name
         place.mkdir()

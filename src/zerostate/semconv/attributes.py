@@ -174,3 +174,14 @@ PAYMENT_STATE_BYTES: Final = "payment.state.signed"
 EVENT_PAYMENT_STATE: Final = "payment.state"
 """A channel state that both peers signed; whoever has it can verify it. On
 ``payment.transaction`` and ``payment.channel.update``."""
+
+# telemetry
+
+DURATION_MS: Final = "duration.ms"
+"""What the caller of ``record_success`` measured, in milliseconds."""
+
+SIZE_BYTES: Final = "size.bytes"
+"""How large what was handled is, in bytes."""
+
+COUNT: Final = "count"
+"""How many things were handled."""
