@@ -98,6 +98,12 @@ class Delivery:
         """Whether an earlier process left batches on disk."""
         return self._overflow.has_entries
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in memory."""
+        with self.changed:
+            return self._current is None and not self._pending
+
     def offer(self, payload: bytes, spans: int) -> None:
         """Take a batch that the ledger has as queued here.
 

@@ -332,6 +332,7 @@ class ExportPipeline(Generic[SpanT]):
         if any(delivery.has_spool for delivery in self._deliveries):
             keeps_s = min(timeout_s * _SPOOL_SHARE, _MAX_SPOOL_S)
         drain_ns = until_ns - round(keeps_s * NS_PER_S)
+        is_encoded = not self._queue
         if self._threads:
             encoder, *deliverers = self._threads
             self._is_closing = True
@@ -339,32 +340,35 @@ class ExportPipeline(Generic[SpanT]):
                 delivery.hurry()
             self._open_gate()
             encoder.join(self._left_s(drain_ns))
+            is_encoded = not encoder.is_alive()
             for delivery in self._deliveries:
                 delivery.drain(drain_ns)
             for thread in deliverers:
                 thread.join(self._left_s(drain_ns))
-        return self._abandon(until_ns)
+        is_sent = all(delivery.is_empty for delivery in self._deliveries)
+        self._abandon(until_ns)
+        return is_encoded and is_sent
 
-    def _abandon(self, until_ns: int) -> bool:
+    def _abandon(self, until_ns: int) -> None:
         """Stop all that has not stopped by itself, within the time that is left."""
         late = [delivery for delivery in self._deliveries if not delivery.is_stopped]
-        work = threading.Thread(
-            target=_abandon_all, args=(late,), name="zerostate-abandon", daemon=True
-        )
-        if any(delivery.has_spool for delivery in late):
+        if any(d.has_spool and not d.is_empty for d in late):
+            # A disk can hang: not on the thread that must come back in time.
+            work = threading.Thread(
+                target=_abandon_all, args=(late,), name="zerostate-abandon", daemon=True
+            )
             try:
-                # A disk can hang: not on the thread that must come back in time.
                 work.start()
             except RuntimeError:  # the interpreter is ending
                 _abandon_all(late)
             else:
                 work.join(self._left_s(until_ns))
+                if work.is_alive():
+                    return
         else:
             _abandon_all(late)
-        if not work.is_alive():
-            for delivery in self._deliveries:
-                delivery.close()
-        return not late
+        for delivery in self._deliveries:
+            delivery.close()
 
     def _after_fork(self) -> None:
         self._ledger.after_fork()

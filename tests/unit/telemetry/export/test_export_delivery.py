@@ -1,0 +1,394 @@
+"""One destination, driven step by step, in a time that the test owns."""
+
+import logging
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from export_fakes import LOGGER, FakeTarget, destination
+from zerostate.telemetry.export import RetryConfig, SpanLedger, SpoolConfig
+from zerostate.telemetry.export.batch import Delivered, Refused, Retryable
+from zerostate.telemetry.export.delivery import DRAIN_ATTEMPTS, Delivery
+from zerostate.testing.clocks import FakeClock
+from zerostate.units import NS_PER_S
+
+DOWN = Retryable("503", "HTTP 503")
+
+
+class Bench:
+    """A delivery with its ledger and clock."""
+
+    def __init__(self, target: FakeTarget, **settings) -> None:
+        self.ledger = SpanLedger()
+        self.clock = FakeClock()
+        self.queue: deque[object] = deque()
+        self.ledger.watch(self.queue, 100)
+        config = destination(target, **settings)
+        self.delivery = Delivery(
+            config,
+            self.ledger.account(config.name, "fake_exporter", ("", 0)),
+            clock=self.clock,
+            logger=LOGGER,
+            jitter=lambda: 1.0,
+        )
+
+    def offer(self, *spans: int) -> None:
+        for _ in spans:
+            self.ledger.started()
+            self.ledger.ended()
+        self.queue.extend(spans)
+        self.ledger.encoded(len(self.ledger.take(len(spans))))
+        payload = b"".join(b"%010d" % span for span in spans)
+        self.delivery.offer(payload, len(spans))
+
+    def step(self) -> float | None:
+        wait_s = self.delivery.step()
+        assert self.ledger.snapshot().imbalance() == {}
+        return wait_s
+
+    def work(self) -> float | None:
+        """Step until there is something to wait for."""
+        for _ in range(100):
+            wait_s = self.step()
+            if wait_s != 0:
+                return wait_s
+        raise AssertionError("never at rest")
+
+    def now_s(self) -> float:
+        return self.clock.monotonic_ns() / NS_PER_S
+
+    @property
+    def at(self):
+        return self.ledger.snapshot().destinations["otlp"]
+
+
+def test_batches_are_sent_in_order_and_counted() -> None:
+    target = FakeTarget()
+    bench = Bench(target)
+    bench.offer(1, 2)
+    bench.offer(3)
+
+    assert bench.work() is None
+
+    assert target.received == [1, 2, 3]
+    assert (bench.at.exported, bench.at.queued, bench.at.pending_bytes) == (3, 0, 0)
+
+
+def test_a_failed_batch_is_tried_again_exponentially_later() -> None:
+    target = FakeTarget.answering(DOWN, DOWN, DOWN)
+    bench = Bench(target, retry=RetryConfig(initial_s=1, max_s=30))
+    bench.offer(1)
+    waits = []
+
+    while (wait_s := bench.work()) is not None:
+        waits.append(wait_s)
+        bench.clock.advance(wait_s)
+
+    assert waits == [1, 2, 4]
+    assert target.received == [1]
+
+
+def test_a_receivers_own_wish_to_wait_is_honoured() -> None:
+    target = FakeTarget.answering(Retryable("429", retry_after_s=17))
+    bench = Bench(target)
+    bench.offer(1)
+
+    assert bench.work() == 17
+    bench.delivery.hurry()
+    assert bench.work() == 17
+    bench.clock.advance(17)
+    assert bench.work() is None
+    assert target.received == [1]
+
+
+def test_hurry_cuts_our_own_wait_short_once() -> None:
+    bench = Bench(FakeTarget.answering(DOWN, DOWN))
+    bench.offer(1)
+    bench.work()
+
+    bench.delivery.hurry()
+
+    assert bench.work() == 2
+    assert bench.at.queued == 1
+
+
+def test_a_batch_is_given_up_after_its_time_and_the_next_one_is_tried() -> None:
+    target = FakeTarget.answering(DOWN, DOWN, DOWN)
+    bench = Bench(target, retry=RetryConfig(initial_s=1, max_s=1, max_elapsed_s=2.5))
+    bench.offer(1)
+    bench.offer(2)
+
+    while (wait_s := bench.work()) is not None:
+        bench.clock.advance(wait_s)
+
+    assert target.received == [2]
+    assert bench.at.dropped == {"gave_up": 1}
+
+
+def test_without_time_for_a_second_attempt_there_is_one() -> None:
+    bench = Bench(FakeTarget.answering(DOWN), retry=RetryConfig(max_elapsed_s=0))
+    bench.offer(1)
+
+    bench.work()
+
+    assert bench.at.dropped == {"gave_up": 1}
+
+
+def test_a_refused_batch_is_not_tried_again() -> None:
+    target = FakeTarget.answering(Refused("400", "HTTP 400: no"))
+    bench = Bench(target)
+    bench.offer(1, 2)
+    bench.offer(3)
+
+    assert bench.work() is None
+
+    assert target.received == [3]
+    assert bench.at.dropped == {"refused": 2}
+
+
+def test_spans_that_the_receiver_rejected_are_counted(caplog) -> None:
+    bench = Bench(FakeTarget.answering(Delivered(2, "too old")))
+    bench.offer(1, 2, 3)
+
+    bench.work()
+
+    assert (bench.at.exported, bench.at.dropped) == (1, {"rejected": 2})
+    assert [r.getMessage() for r in caplog.records] == ["telemetry: otlp: too old"]
+
+
+def test_beyond_the_bound_in_bytes_new_batches_are_dropped() -> None:
+    target = FakeTarget.answering(DOWN)
+    bench = Bench(target, max_pending_bytes=50, max_request_bytes=50)
+    bench.offer(1, 2, 3)
+    bench.work()
+    bench.offer(4, 5)
+    bench.offer(6)
+
+    assert bench.at.pending_bytes == 50
+    assert bench.at.dropped == {"bytes_full": 1}
+    bench.clock.advance(60)
+    bench.work()
+    assert target.received == [1, 2, 3, 4, 5]
+    assert bench.at.pending_bytes == 0
+
+
+def test_a_failure_and_its_end_are_each_one_line(caplog) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench(FakeTarget.answering(DOWN, DOWN, DOWN))
+    bench.offer(1)
+
+    while (wait_s := bench.work()) is not None:
+        bench.clock.advance(wait_s)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "telemetry: otlp does not take spans: HTTP 503",
+        "telemetry: otlp takes spans again",
+    ]
+
+
+def test_a_drain_stops_when_all_is_sent() -> None:
+    target = FakeTarget()
+    bench = Bench(target)
+    bench.offer(1)
+
+    bench.delivery.drain(bench.clock.monotonic_ns() + 10 * NS_PER_S)
+    bench.work()
+
+    assert bench.delivery.is_stopped
+    assert target.received == [1]
+
+
+def test_a_drain_gives_up_on_a_receiver_that_is_gone() -> None:
+    bench = Bench(FakeTarget.answering(*[DOWN] * 50))
+    bench.offer(1)
+    bench.offer(2)
+    bench.work()
+
+    bench.delivery.drain(bench.clock.monotonic_ns() + 30 * NS_PER_S)
+    for _ in range(DRAIN_ATTEMPTS):
+        bench.clock.advance(bench.work() or 0)
+
+    assert bench.delivery.is_stopped
+    assert bench.at.dropped == {"shutdown": 2}
+    assert bench.now_s() < 30
+
+
+def test_a_drain_does_not_wait_for_what_comes_too_late() -> None:
+    bench = Bench(FakeTarget.answering(Retryable("503", retry_after_s=60)))
+    bench.offer(1)
+    bench.work()
+
+    bench.delivery.drain(bench.clock.monotonic_ns() + 5 * NS_PER_S)
+    bench.work()
+
+    assert bench.delivery.is_stopped
+    assert bench.at.dropped == {"shutdown": 1}
+
+
+def test_what_comes_after_the_end_is_counted() -> None:
+    bench = Bench(FakeTarget())
+    bench.delivery.abandon()
+
+    bench.offer(1)
+
+    assert bench.at.dropped == {"shutdown": 1}
+
+
+def test_abandoning_breaks_off_the_attempt_under_way() -> None:
+    target = FakeTarget()
+    bench = Bench(target)
+
+    bench.delivery.abandon()
+
+    assert target.is_aborted
+
+
+def test_waiting_for_a_mark_ends_when_no_earlier_batch_is_in_memory() -> None:
+    bench = Bench(FakeTarget())
+    bench.offer(1)
+    mark = bench.delivery.mark()
+    bench.offer(2)
+
+    assert not bench.delivery.wait_for(mark, 0)
+    bench.step()
+    assert bench.delivery.wait_for(mark, 0)
+    assert not bench.delivery.wait_for(bench.delivery.mark(), 0)
+
+
+@pytest.fixture
+def spooled(tmp_path: Path) -> dict[str, object]:
+    return {
+        "spool": SpoolConfig(directory=str(tmp_path), max_bytes=1 << 20),
+        "retry": RetryConfig(initial_s=1, max_s=1, max_elapsed_s=0.5),
+    }
+
+
+def test_what_would_be_lost_is_spooled_and_sent_later(spooled) -> None:
+    target = FakeTarget.answering(*[DOWN] * 5)
+    bench = Bench(target, **spooled, max_pending_bytes=20, max_request_bytes=20)
+    bench.offer(1, 2)
+    bench.offer(3)  # no room in memory
+    bench.work()  # 1 and 2 are given up
+
+    assert (bench.at.spooled, bench.at.queued, bench.at.dropped) == (3, 0, {})
+    while (wait_s := bench.work()) is not None:
+        bench.clock.advance(wait_s)
+    assert sorted(target.received) == [1, 2, 3]
+    assert (bench.at.exported, bench.at.spooled) == (3, 0)
+    bench.delivery.close()
+
+
+def test_memory_and_disk_take_turns(spooled) -> None:
+    target = FakeTarget.answering(DOWN, DOWN)
+    bench = Bench(target, **spooled)
+    bench.offer(1)
+    bench.step()
+    bench.clock.advance(1)
+    bench.offer(2)
+    bench.step()  # both are on disk
+    bench.clock.advance(1)
+    for span in (3, 4, 5):
+        bench.offer(span)
+
+    bench.work()
+
+    assert target.received == [3, 1, 4, 2, 5]
+    bench.delivery.close()
+
+
+def test_a_restart_delivers_what_the_last_process_left(spooled) -> None:
+    first = Bench(FakeTarget.answering(*[DOWN] * 5), **spooled)
+    first.offer(1, 2)
+    first.offer(3)
+    first.delivery.abandon()
+    assert first.at.spooled == 3
+    first.delivery.close()
+
+    target = FakeTarget()
+    second = Bench(target, **spooled)
+    assert second.delivery.has_backlog
+    assert second.at.recovered.found == 3
+    second.work()
+
+    assert target.received == [1, 2, 3]
+    recovered = second.at.recovered
+    assert (recovered.exported, recovered.waiting, recovered.dropped) == (3, 0, {})
+    assert (second.at.exported, second.at.spooled) == (0, 0)
+    second.delivery.close()
+
+
+def test_a_corrupt_batch_is_counted_and_the_next_one_sent(
+    spooled, tmp_path: Path
+) -> None:
+    bench = Bench(FakeTarget.answering(DOWN, DOWN), **spooled)
+    bench.offer(1, 2)
+    bench.step()
+    bench.clock.advance(1)
+    bench.offer(3)
+    bench.step()
+    bench.clock.advance(1)
+    min(tmp_path.glob("otlp/000/*.otlp")).write_bytes(b"rotten")
+
+    bench.work()
+
+    assert (bench.at.exported, bench.at.dropped) == (1, {"spool_corrupt": 2})
+    bench.delivery.close()
+
+
+def test_the_oldest_on_disk_makes_room_and_is_counted(tmp_path: Path) -> None:
+    spool = SpoolConfig(directory=str(tmp_path), max_bytes=80)
+    bench = Bench(
+        FakeTarget.answering(*[DOWN] * 9),
+        spool=spool,
+        max_request_bytes=20,
+        max_pending_bytes=20,
+    )
+    bench.offer(1, 2)  # in memory
+    for span in (3, 5, 7, 9):
+        bench.offer(span)  # 26 bytes each on disk
+
+    assert (bench.at.spooled, bench.at.dropped) == (3, {"spool_full": 1})
+    assert bench.ledger.snapshot().imbalance() == {}
+    bench.delivery.close()
+
+
+def test_a_refused_batch_from_disk_is_deleted(spooled, tmp_path: Path) -> None:
+    bench = Bench(FakeTarget.answering(DOWN, Refused("400")), **spooled)
+    bench.offer(1)
+    bench.step()
+    bench.clock.advance(1)
+
+    bench.work()
+
+    assert bench.at.dropped == {"refused": 1}
+    assert list(tmp_path.glob("otlp/000/*.otlp")) == []
+    bench.delivery.close()
+
+
+def test_a_batch_from_disk_goes_back_when_all_is_abandoned(spooled) -> None:
+    bench = Bench(FakeTarget.answering(*[DOWN] * 9), **spooled)
+    bench.offer(1)
+    bench.work()
+    bench.clock.advance(1)
+    bench.work()  # tried from disk, and failed
+
+    bench.delivery.abandon()
+
+    assert (bench.at.spooled, bench.at.inflight, bench.at.dropped) == (1, 0, {})
+    bench.delivery.close()
+
+
+def test_a_disk_that_refuses_is_a_counted_loss(spooled, tmp_path: Path, caplog) -> None:
+    bench = Bench(FakeTarget.answering(DOWN), **spooled)
+    bench.delivery.close()
+    for place in tmp_path.glob("otlp/*"):
+        for file in place.iterdir():
+            file.unlink()
+        place.rmdir()
+    bench.offer(1)
+
+    bench.work()
+
+    assert bench.at.dropped == {"gave_up": 1}
+    assert "spool" in caplog.text

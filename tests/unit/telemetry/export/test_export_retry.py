@@ -1,0 +1,72 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zerostate.errors import ConfigError
+from zerostate.telemetry.export.retry import (
+    MAX_RETRY_AFTER_S,
+    RetryConfig,
+    parse_retry_after,
+    random_ratio,
+)
+
+NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "wait_s"),
+    [
+        ("0", 0),
+        (" 7 ", 7),
+        ("99999999999999999999", MAX_RETRY_AFTER_S),
+        ("Sun, 22 Nov 2026 10:00:30 GMT", 30),
+        ("Sun, 22 Nov 2026 09:00:00 GMT", 0),
+        ("Sun, 22 Nov 2099 09:00:00 GMT", MAX_RETRY_AFTER_S),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("٣", None),
+        ("Sun, 42 Nov 2026 10:00:30 GMT", None),
+        ("Sun, 22 Foo 2026 10:00:30 GMT", None),
+        ("2026-11-22T10:00:30Z", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str, wait_s: float | None) -> None:
+    assert parse_retry_after(text, NOW) == wait_s
+
+
+@given(st.text(max_size=40))
+def test_any_retry_after_is_bounded_or_ignored(text: str) -> None:
+    wait_s = parse_retry_after(text, NOW)
+
+    assert wait_s is None or 0 <= wait_s <= MAX_RETRY_AFTER_S
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    retry = RetryConfig(initial_s=1, max_s=30)
+
+    waits = [retry.wait_s(failures, 1) for failures in range(1, 8)]
+
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
+@given(st.integers(0, 10**9), st.floats(0, 1))
+def test_a_wait_is_spread_over_its_upper_half(failures: int, ratio: float) -> None:
+    retry = RetryConfig(initial_s=2, max_s=30)
+    longest = retry.wait_s(failures, 1)
+
+    assert longest / 2 <= retry.wait_s(failures, ratio) <= longest <= 30
+
+
+def test_jitter_is_a_ratio() -> None:
+    assert all(0 <= random_ratio() <= 1 for _ in range(100))
+
+
+def test_every_problem_of_a_retry_policy_is_reported_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        RetryConfig(initial_s=0, max_s=-1, max_elapsed_s=-1)
+
+    assert len(caught.value.problems) == 3

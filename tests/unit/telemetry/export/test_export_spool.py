@@ -1,0 +1,196 @@
+from pathlib import Path
+
+import pytest
+
+from zerostate.errors import ConfigError
+from zerostate.telemetry.export import SpoolConfig
+from zerostate.telemetry.export.spool import MAX_CORRUPT_FILES, Spool
+
+PAYLOAD = b"span" * 25  # 100 bytes, 116 on disk
+
+
+def open_spool(directory: Path, max_bytes: int = 10_000, name: str = "otlp") -> Spool:
+    return Spool(SpoolConfig(directory=str(directory), max_bytes=max_bytes), name)
+
+
+def read_all(spool: Spool) -> list[bytes | None]:
+    found = []
+    while (entry := spool.oldest()) is not None:
+        found.append(payload := spool.load(entry))
+        if payload is not None:
+            spool.remove(entry)
+    return found
+
+
+def files(directory: Path, pattern: str = "*.otlp") -> list[Path]:
+    return sorted(directory.glob(f"*/*/{pattern}"))
+
+
+def never(entry) -> None:
+    raise AssertionError(f"{entry.path} was evicted")
+
+
+def test_batches_come_back_after_a_restart_oldest_first(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    for number in range(12):
+        spool.write(b"%d" % number, number + 1, never)
+    spool.close()
+
+    again = open_spool(tmp_path)
+
+    assert again.recovered_spans == sum(range(1, 13))
+    assert read_all(again) == [b"%d" % number for number in range(12)]
+    assert files(tmp_path) == []
+    again.close()
+
+
+def test_only_the_owner_may_read_a_batch(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path / "new" / "place")
+    spool.write(PAYLOAD, 5, never)
+
+    [file] = files(tmp_path / "new" / "place")
+    assert file.stat().st_mode & 0o077 == 0
+    assert file.parent.stat().st_mode & 0o077 == 0
+    spool.close()
+
+
+def test_the_oldest_makes_room_but_not_the_one_being_delivered(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, max_bytes=350)
+    evicted: list[int] = []
+    for spans in (1, 2, 3):
+        spool.write(PAYLOAD, spans, never)
+    spool.oldest()  # in use from here
+
+    spool.write(PAYLOAD, 4, lambda entry: evicted.append(entry.spans))
+
+    assert evicted == [2]
+    assert sum(file.stat().st_size for file in files(tmp_path)) <= 350
+    spool.close()
+
+
+def test_what_never_fits_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, max_bytes=100)
+
+    with pytest.raises(OSError, match="full"):
+        spool.write(PAYLOAD, 1, never)
+
+    assert files(tmp_path) == []
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"x",
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+        lambda data: b"ZSP9" + data[4:],
+        lambda data: b"",
+    ],
+)
+def test_a_corrupt_batch_is_set_aside(tmp_path: Path, damage) -> None:
+    spool = open_spool(tmp_path)
+    spool.write(PAYLOAD, 5, never)
+    spool.write(b"good", 1, never)
+    first = files(tmp_path)[0]
+    first.write_bytes(damage(first.read_bytes()))
+
+    assert read_all(spool) == [None, b"good"]
+
+    assert len(files(tmp_path, "*.corrupt")) == 1
+    assert len(spool) == 0
+    spool.close()
+
+
+def test_few_corrupt_files_are_kept(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    for _ in range(MAX_CORRUPT_FILES + 3):
+        spool.write(PAYLOAD, 5, never)
+    for file in files(tmp_path):
+        file.write_bytes(b"")
+
+    read_all(spool)
+
+    assert len(files(tmp_path, "*.corrupt")) == MAX_CORRUPT_FILES
+    spool.close()
+
+
+def test_half_a_file_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    open_spool(tmp_path).close()
+    partial = tmp_path / "otlp" / "000" / "0000000000000000-5.otlp.partial"
+    partial.write_bytes(b"ZSP1")
+
+    spool = open_spool(tmp_path)
+
+    assert not partial.exists()
+    assert len(spool) == 0
+    spool.close()
+
+
+def test_strange_files_are_left_alone(tmp_path: Path) -> None:
+    open_spool(tmp_path).close()
+    stranger = tmp_path / "otlp" / "000" / "notes.txt"
+    stranger.write_text("mine")
+
+    spool = open_spool(tmp_path)
+
+    assert read_all(spool) == []
+    assert stranger.exists()
+    spool.close()
+
+
+def test_two_users_of_one_directory_do_not_meet(tmp_path: Path) -> None:
+    one, two = open_spool(tmp_path), open_spool(tmp_path)
+
+    one.write(b"one", 1, never)
+
+    assert read_all(two) == []
+    assert read_all(one) == [b"one"]
+    one.close()
+    two.close()
+
+
+def test_what_a_dead_process_left_is_adopted(tmp_path: Path) -> None:
+    one, two = open_spool(tmp_path), open_spool(tmp_path)
+    one.write(b"one", 1, never)
+    two.write(b"two", 2, never)
+    two.close()
+
+    three = open_spool(tmp_path, name="otlp")
+    four = open_spool(tmp_path)
+
+    assert read_all(three) == [b"two"]
+    assert read_all(four) == []
+    for spool in (one, three, four):
+        spool.close()
+
+
+def test_orphans_in_other_places_move_to_ours(tmp_path: Path) -> None:
+    one, two = open_spool(tmp_path), open_spool(tmp_path)
+    one.write(b"one", 1, never)
+    two.write(b"two", 2, never)
+    one.close()
+    two.close()
+
+    spool = open_spool(tmp_path)
+
+    assert read_all(spool) == [b"one", b"two"]
+    spool.close()
+
+
+def test_destinations_do_not_share_batches(tmp_path: Path) -> None:
+    one = open_spool(tmp_path, name="one")
+    one.write(b"one", 1, never)
+    one.close()
+
+    two = open_spool(tmp_path, name="two")
+
+    assert read_all(two) == []
+    two.close()
+
+
+def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+
+    with pytest.raises(ConfigError, match=r"spool\.directory: .*file"):
+        open_spool(tmp_path / "file")
