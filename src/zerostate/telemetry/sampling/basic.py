@@ -19,6 +19,9 @@ from zerostate.telemetry.sampling.contract import (
     settle,
 )
 from zerostate.telemetry.sampling.otel_state import (
+    MAX_THRESHOLD,
+    RANDOMNESS_MASK,
+    OtelState,
     otel_state,
     probability_of,
     randomness_of,
@@ -101,11 +104,32 @@ class ConsistentProbability(ComposableSampler):
         self.rate = rate
         threshold = threshold_of(rate)
         self._intent = NEVER if threshold is None else Intent(threshold)
+        self._least = MAX_THRESHOLD if threshold is None else threshold
+        state = with_otel_state(None, OtelState(threshold=threshold))
+        self._kept = KEEP._replace(trace_state=state)
 
     @override
     def intent(self, query: Query) -> Intent:
         """Return the rate's threshold."""
         return self._intent
+
+    @override
+    def decide(
+        self,
+        *,
+        parent: SpanContext | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, AttributeValue] | None,
+        links: Sequence[Link],
+    ) -> Decision:
+        """Return whether the trace's randomness reaches the rate's threshold."""
+        if parent is None and not links:
+            # The same as below, for the many roots that bring nothing along.
+            return self._kept if trace_id & RANDOMNESS_MASK >= self._least else DROP
+        query = Query(parent, trace_id, name, kind, attributes, links)
+        return settle(query, self._intent)
 
     @override
     def __repr__(self) -> str:
