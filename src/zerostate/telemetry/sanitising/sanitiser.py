@@ -2,7 +2,6 @@
 
 import os
 import re
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final, Literal, final, get_args
@@ -11,6 +10,7 @@ from opentelemetry.util.types import AttributeValue
 
 from zerostate.semconv.model import Sensitivity
 from zerostate.semconv.sensitivity import SENSITIVITY
+from zerostate.telemetry.locks import ForkSafeLock
 from zerostate.telemetry.sanitising.config import CLASS_ACTIONS, Action, SanitiseConfig
 from zerostate.telemetry.sanitising.shapes import (
     REDACTED,
@@ -76,7 +76,7 @@ class Sanitiser:
     def __init__(self, config: SanitiseConfig) -> None:
         self.sanitised: Final[Counter[str]] = Counter()
         self._config: Final = config
-        self._lock: Final = threading.Lock()
+        self._lock: Final = ForkSafeLock()
         self._hash_key: Final = config.hash_key or os.urandom(32)
         self._patterns: Final = [
             (f"pattern.{name}", re.compile(text))
