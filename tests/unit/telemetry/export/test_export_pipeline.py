@@ -366,6 +366,7 @@ def test_a_span_that_ends_in_a_finaliser_within_an_end_does_no_harm() -> None:
             weakref.finalize(node, put_all, pipeline, ledger, [number])
             node.itself = node
             nodes.append(node)
+        del node
         nodes.clear()
         gc.collect()
 
