@@ -1,24 +1,38 @@
 """`init_tracer`: start tracing this process, and the handle that ends it."""
 
 import threading
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, final
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio, Sampler
 from opentelemetry.trace import NoOpTracerProvider, Tracer, TracerProvider
 
-from zerostate.errors import ConfigError
 from zerostate.telemetry import provider as process_provider
-from zerostate.telemetry.config import EffectiveConfig, TelemetryConfig, resolve
+from zerostate.telemetry.config import TelemetryConfig
+from zerostate.telemetry.effective import EffectiveConfig, resolve
+from zerostate.telemetry.export import (
+    Compression,
+    DestinationConfig,
+    ExportPipeline,
+    GrpcTarget,
+    HttpTarget,
+    LedgerSnapshot,
+    SpanLedger,
+    SpoolConfig,
+    TlsConfig,
+)
 from zerostate.telemetry.propagation import install_propagator
+from zerostate.telemetry.recorder import RecordedSpan, RecorderProvider, SpanLimits
+from zerostate.telemetry.recorder.encode import SpanEncoder
+from zerostate.telemetry.resource import resource_attributes
+from zerostate.telemetry.sampling import (
+    Sampler,
+    parent_based,
+    sampler_from_environment,
+)
+from zerostate.telemetry.sanitising import build_sanitiser
 
-EXPORT_TIMEOUT_S: Final = 10.0
-"""Longest one export may take, in seconds (OTEL_EXPORTER_OTLP_TIMEOUT's default)."""
+DEFAULT_TIMEOUT_S: Final = 30.0
+"""Longest that `TelemetryHandle.force_flush` and `shutdown` wait unless told."""
 
 
 @final
@@ -26,23 +40,23 @@ class TelemetryHandle:
     """Tracing of this process, from `init_tracer` to `shutdown`.
 
     Usable as a context manager, which shuts down when the block is left. After
-    `init_tracer` nothing here raises or blocks for longer than it is told.
+    `init_tracer` nothing here raises, blocks for longer than it is told, or drops a
+    span without counting it in `stats`.
     """
 
     def __init__(self, config: EffectiveConfig) -> None:
         self._config = config
         self._lock = threading.Lock()
         self._is_shut_down = False
-        self._sdk: SdkTracerProvider | None = None
-        if config.enabled:
-            self._sdk = _build_provider(config)
-        self.provider: Final[TracerProvider] = self._sdk or NoOpTracerProvider()
+        self._ledger = SpanLedger()
+        self._recorder = _recorder(config, self._ledger) if config.enabled else None
+        self.provider: Final[TracerProvider] = self._recorder or NoOpTracerProvider()
         """Give this to layers and instrumentations."""
 
     @property
     def is_enabled(self) -> bool:
         """Whether spans are recorded."""
-        return self._sdk is not None and not self._is_shut_down
+        return self._recorder is not None and not self._is_shut_down
 
     def get_tracer(self, name: str, version: str | None = None) -> Tracer:
         """Return a tracer of this handle's provider for the scope `name`."""
@@ -59,63 +73,36 @@ class TelemetryHandle:
         text = trace_id if isinstance(trace_id, str) else f"{trace_id:032x}"
         return f"{self._config.jaeger_ui}/trace/{text}"
 
-    def force_flush(self, timeout_s: float = 30.0) -> bool:
+    def stats(self) -> LedgerSnapshot:
+        """Return what became of every span so far, to the span."""
+        return self._ledger.snapshot()
+
+    def force_flush(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Export what has ended so far.
 
         Returns:
             True if all was handed over within `timeout_s` seconds.
         """
-        sdk = self._sdk
-        if sdk is None or self._is_shut_down:
+        recorder = self._recorder
+        if recorder is None or self._is_shut_down:
             return True
-        timeout_ms = max(1, int(timeout_s * 1000))
-        return self._bounded(lambda: sdk.force_flush(timeout_ms), timeout_s)
+        return recorder.force_flush(max(1, int(timeout_s * 1000)))
 
-    def shutdown(self, timeout_s: float = 30.0) -> bool:
+    def shutdown(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Export what is left and stop. Safe to call twice, and from any thread.
 
         Returns:
-            True if all was handed over within `timeout_s` seconds. After False,
-            a daemon thread may still be trying; spans that ended are not waited for.
+            True if all was handed over within `timeout_s` seconds. What was not is
+            in the spool, where there is one, or counted as dropped.
         """
         with self._lock:
             if self._is_shut_down:
                 return True
             self._is_shut_down = True
         process_provider.uninstall(self.provider)
-        sdk = self._sdk
-        if sdk is None:
+        if self._recorder is None:
             return True
-
-        def stop() -> bool:
-            sdk.shutdown()
-            return True
-
-        return self._bounded(stop, timeout_s)
-
-    def _bounded(self, work: Callable[[], bool], timeout_s: float) -> bool:
-        # The SDK's batch processor ignores the timeouts it is given
-        # (opentelemetry-python #4568), so that the wait is bounded here.
-        outcome: list[bool] = []
-        thread = threading.Thread(
-            target=lambda: outcome.append(self._guarded(work)),
-            name="zerostate-telemetry-flush",
-            daemon=True,
-        )
-        thread.start()
-        thread.join(timeout_s)
-        if not outcome:
-            self._config.logger.warning(
-                "telemetry: spans not handed over within %.1f s", timeout_s
-            )
-        return bool(outcome) and outcome[0]
-
-    def _guarded(self, work: Callable[[], bool]) -> bool:
-        try:
-            return work()
-        except Exception:  # top of a thread: telemetry must not break its program
-            self._config.logger.exception("telemetry: export failed")
-            return False
+        return self._recorder.shutdown(timeout_s)
 
     def __enter__(self) -> Self:
         """Return the handle itself."""
@@ -145,10 +132,7 @@ def init_tracer(config: TelemetryConfig) -> TelemetryHandle:
             installed.
     """
     effective = resolve(config)
-    try:
-        handle = TelemetryHandle(effective)
-    except ValueError as exc:
-        raise ConfigError(f"OTEL_*: {exc}") from exc
+    handle = TelemetryHandle(effective)
     install_propagator()
     if effective.enabled and not process_provider.install(handle.provider):
         effective.logger.warning(
@@ -158,34 +142,57 @@ def init_tracer(config: TelemetryConfig) -> TelemetryHandle:
     return handle
 
 
-def _build_provider(config: EffectiveConfig) -> SdkTracerProvider:
-    attributes: dict[str, str] = dict(config.resource_attributes)
-    attributes["service.name"] = config.service_name
-    if config.service_version is not None:
-        attributes["service.version"] = config.service_version
-    provider = SdkTracerProvider(
-        resource=Resource.create(attributes),
-        sampler=_sampler(config.sampling_rate),
-        shutdown_on_exit=False,
+def _recorder(config: EffectiveConfig, ledger: SpanLedger) -> RecorderProvider:
+    resource = resource_attributes(config)
+    encoder = SpanEncoder(
+        resource, sanitise=build_sanitiser(config.sanitising), logger=config.logger
     )
-    provider.add_span_processor(_processor(config))
-    return provider
-
-
-def _sampler(sampling_rate: float | None) -> Sampler | None:
-    # None leaves the choice to OTEL_TRACES_SAMPLER, whose default is parent-based
-    # always-on.
-    return None if sampling_rate is None else ParentBasedTraceIdRatio(sampling_rate)
-
-
-def _processor(config: EffectiveConfig) -> BatchSpanProcessor:
-    exporter = OTLPSpanExporter(endpoint=config.traces_url, timeout=EXPORT_TIMEOUT_S)
-    batch = config.batch
-    if batch is None:
-        return BatchSpanProcessor(exporter)
-    return BatchSpanProcessor(
-        exporter,
-        max_queue_size=batch.max_queue_spans,
-        schedule_delay_millis=batch.delay_s * 1000,
-        max_export_batch_size=batch.max_batch_spans,
+    pipeline: ExportPipeline[RecordedSpan] = ExportPipeline(
+        encoder.encode,
+        (_endpoint(config), *config.more_destinations),
+        config.batch,
+        ledger,
+        config.logger,
     )
+    return RecorderProvider(
+        resource=resource,
+        sampler=_sampler(config),
+        sink=pipeline,
+        ledger=ledger,
+        limits=config.limits or SpanLimits.from_environ(),
+        logger=config.logger,
+    )
+
+
+def _sampler(config: EffectiveConfig) -> Sampler:
+    if config.sampler is not None:
+        return config.sampler
+    if config.sampling_rate is not None:
+        return parent_based(config.sampling_rate)
+    return sampler_from_environment()
+
+
+def _endpoint(config: EffectiveConfig) -> DestinationConfig:
+    tls = TlsConfig(
+        ca_file=_text(config.ca_file),
+        client_certificate_file=_text(config.client_certificate_file),
+        client_key_file=_text(config.client_key_file),
+    )
+    make = GrpcTarget if config.protocol == "grpc" else HttpTarget
+    target = make(
+        url=config.traces_url,
+        headers=config.headers,
+        compression=Compression(config.compression),
+        tls=tls,
+    )
+    spool = config.spool_dir
+    return DestinationConfig(
+        target=target,
+        timeout_s=config.timeout_s,
+        max_pending_bytes=config.batch.max_queue_bytes,
+        spool=SpoolConfig(directory=str(spool)) if spool is not None else None,
+    )
+
+
+def _text(path: object) -> str | None:
+    return None if path is None else str(path)

@@ -3,7 +3,8 @@
 import pytest
 
 from zerostate.errors import ConfigError
-from zerostate.telemetry.config import BatchConfig, TelemetryConfig, resolve
+from zerostate.telemetry.config import BatchConfig, TelemetryConfig
+from zerostate.telemetry.effective import resolve
 
 
 def resolved(environ=None, **fields):
@@ -72,8 +73,8 @@ def test_every_problem_is_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         resolve(config, {})
 
-    fields = [problem.split(":")[0] for problem in caught.value.problems]
-    assert fields == [
+    fields = {problem.split(":")[0] for problem in caught.value.problems}
+    assert fields == {
         "service_name",
         "sampling_rate",
         "batch.max_queue_spans",
@@ -81,10 +82,76 @@ def test_every_problem_is_reported_at_once():
         "batch.delay_s",
         "otlp_endpoint",
         "jaeger_ui",
-    ]
+    }
 
 
 @pytest.mark.parametrize("endpoint", ["host:port", "http://", "http://h:99999", "://"])
 def test_an_endpoint_that_cannot_be_one_is_refused(endpoint):
     with pytest.raises(ConfigError, match="otlp_endpoint"):
         resolved(otlp_endpoint=endpoint)
+
+
+ENVIRON = {
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    "OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cr%20et,x=1",
+    "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "2500",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": "/ca.pem",
+    "OTEL_BSP_MAX_QUEUE_SIZE": "100",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10",
+    "OTEL_BSP_SCHEDULE_DELAY": "200",
+}
+
+
+def test_every_variable_of_the_exporter_is_honoured_in_its_own_unit():
+    config = resolved(ENVIRON)
+
+    assert config.traces_url == "http://localhost:4317"
+    assert config.headers == {"api-key": "s3cr et", "x": "1"}
+    assert (config.protocol, config.compression) == ("grpc", "gzip")
+    assert config.timeout_s == 2.5
+    assert str(config.ca_file) == "/ca.pem"
+    batch = config.batch
+    assert (batch.max_queue_spans, batch.max_batch_spans) == (100, 10)
+    assert batch.delay_s == 0.2
+
+
+def test_an_argument_wins_over_every_variable():
+    config = resolved(
+        ENVIRON,
+        protocol="http/protobuf",
+        headers={},
+        compression="none",
+        timeout_s=1,
+        batch=BatchConfig(),
+    )
+
+    assert config.protocol == "http/protobuf"
+    assert config.headers == {}
+    assert (config.compression, config.timeout_s) == ("none", 1)
+    assert config.batch == BatchConfig()
+
+
+def test_each_setting_tells_where_it_comes_from_and_hides_secrets():
+    origins = {o.name: o for o in resolved(ENVIRON, timeout_s=1).origins}
+
+    assert origins["timeout_s"].source == "argument"
+    assert origins["compression"].source == "OTEL_EXPORTER_OTLP_COMPRESSION"
+    assert origins["jaeger_ui"].source == "default"
+    assert origins["headers"].value == "***"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "no pair"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "-1"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(variable, text):
+    with pytest.raises(ConfigError, match=variable):
+        resolved({variable: text})

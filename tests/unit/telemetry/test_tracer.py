@@ -1,7 +1,6 @@
 """init_tracer and its handle, against a real OTLP receiver on loopback."""
 
 import http.server
-import logging
 import subprocess
 import sys
 import threading
@@ -12,8 +11,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
 
-from zerostate.telemetry import BatchConfig, TelemetryConfig, init_tracer
+from zerostate.telemetry import (
+    BatchConfig,
+    TelemetryConfig,
+    TraceCarrier,
+    init_tracer,
+)
+from zerostate.telemetry.export import DestinationConfig, FileTarget
 from zerostate.telemetry.propagation import PROPAGATOR
+from zerostate.telemetry.suppression import suppress_tracing
 
 
 class Receiver(http.server.ThreadingHTTPServer):
@@ -129,17 +135,63 @@ def test_a_rate_of_zero_records_nothing_that_starts_here(receiver):
     assert receiver.requests == []
 
 
-def test_flush_and_shutdown_keep_their_time_when_the_receiver_hangs(receiver, caplog):
+def test_flush_and_shutdown_keep_their_time_when_the_receiver_hangs(receiver):
     receiver.gate.clear()
     telemetry = init_tracer(config(receiver))
     telemetry.get_tracer("t").start_span("x").end()
 
-    with caplog.at_level(logging.WARNING, "zerostate.telemetry"):
-        assert not telemetry.force_flush(0.05)
-        assert not telemetry.shutdown(0.05)
-        assert telemetry.shutdown(0.05)
+    assert not telemetry.force_flush(0.05)
+    assert not telemetry.shutdown(0.05)
+    assert telemetry.shutdown(0.05)
+    stats = telemetry.stats()
+    assert stats.destinations["otlp"].dropped == {"shutdown": 1}
+    assert stats.imbalance() == {}
 
-    assert "not handed over within" in caplog.text
+
+def test_stats_account_for_every_span(receiver):
+    with init_tracer(config(receiver)) as telemetry:
+        tracer = telemetry.get_tracer("t")
+        alive = tracer.start_span("alive")
+        for _ in range(5):
+            tracer.start_span("ended").end()
+        telemetry.force_flush(10)
+        stats = telemetry.stats()
+        alive.end()
+
+    assert (stats.started, stats.ended, stats.live) == (6, 5, 1)
+    assert stats.destinations["otlp"].exported == 5
+    assert stats.imbalance() == {}
+
+
+def test_secrets_are_masked_before_they_leave(receiver):
+    with init_tracer(config(receiver)) as telemetry:
+        with telemetry.get_tracer("t").start_as_current_span("x") as span:
+            span.set_attribute("http.request.header.authorization", "Bearer abcdef0123")
+
+    ((_, span),) = receiver.spans()
+    assert "abcdef0123" not in str(span)
+
+
+def test_suppression_holds_for_every_tracer_and_context_goes_on(receiver):
+    with init_tracer(config(receiver)) as telemetry:
+        tracer = telemetry.get_tracer("t")
+        with tracer.start_as_current_span("seen") as seen, suppress_tracing():
+            with tracer.start_as_current_span("hidden") as hidden:
+                assert not hidden.is_recording()
+                carrier = TraceCarrier.inject()
+        assert carrier.trace_id == f"{seen.get_span_context().trace_id:032x}"
+
+    assert [span.name for _, span in receiver.spans()] == ["seen"]
+
+
+def test_more_destinations_get_every_span_too(receiver, tmp_path):
+    path = tmp_path / "spans.jsonl"
+    to_file = DestinationConfig(name="file", target=FileTarget(path=str(path)))
+    with init_tracer(config(receiver, more_destinations=(to_file,))) as telemetry:
+        telemetry.get_tracer("t").start_span("twice").end()
+
+    assert [span.name for _, span in receiver.spans()] == ["twice"]
+    assert '"twice"' in path.read_text()
 
 
 @pytest.mark.parametrize(

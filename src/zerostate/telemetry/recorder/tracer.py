@@ -28,6 +28,7 @@ from zerostate.telemetry.recorder.origin import Origin
 from zerostate.telemetry.recorder.span import RecordedSpan, as_text, as_time_ns
 from zerostate.telemetry.recorder.unrecorded import UnrecordedSpan
 from zerostate.telemetry.recorder.verdict import Verdict, Verdicts
+from zerostate.telemetry.suppression import is_suppressed, suppressed_span
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TraceState
@@ -95,7 +96,7 @@ class RecorderTracer(Tracer):
         )
 
     @override
-    def start_span(  # noqa: C901, PLR0912  # one frame: each call more is a tenth of a span
+    def start_span(  # noqa: C901, PLR0912, PLR0915  # one frame: each call more is a tenth of a span
         self,
         name: str,
         context: Context | None = None,
@@ -106,6 +107,8 @@ class RecorderTracer(Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> Span:
+        if is_suppressed():
+            return suppressed_span(context)
         parent: Any
         added: Attributes = None
         try:

@@ -1,0 +1,357 @@
+"""Which settings hold: arguments, environment and defaults, checked, with their origin."""
+
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar, final
+from urllib.parse import unquote, urlsplit
+
+from zerostate.errors import ConfigError
+from zerostate.telemetry.config import BatchConfig, TelemetryConfig
+from zerostate.telemetry.export.request_headers import parse_headers
+
+if TYPE_CHECKING:
+    from zerostate.telemetry.export import DestinationConfig
+    from zerostate.telemetry.recorder.limits import SpanLimits
+    from zerostate.telemetry.sampling import Sampler
+    from zerostate.telemetry.sanitising import SanitiseConfig
+
+TRACES_PATH: Final = "/v1/traces"
+"""Appended to a base URL (OTLP specification, "OTLP/HTTP Request")."""
+
+DEFAULT_HTTP_ENDPOINT: Final = "http://localhost:4318"
+"""OpenTelemetry protocol exporter specification, "Endpoint URLs for OTLP/HTTP"."""
+
+DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
+"""The same, for OTLP/gRPC."""
+
+MAX_TIMEOUT_S: Final = 600.0
+"""Longest export that may be asked for, in seconds."""
+
+_PROTOCOLS: Final = ("http/protobuf", "grpc")
+_COMPRESSIONS: Final = ("none", "gzip", "zstd")
+_HTTP_SCHEMES: Final = ("http", "https")
+_MS_PER_S: Final = 1000.0
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One setting, for people."""
+
+    name: str
+    """Field of `TelemetryConfig`."""
+
+    value: str
+    """Printable; secrets are masked."""
+
+    source: str
+    """``argument``, the variable's name, or ``default``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectiveConfig:
+    """A `TelemetryConfig` with environment and defaults applied, and checked."""
+
+    service_name: str
+    service_version: str | None
+    traces_url: str
+    protocol: str
+    headers: Mapping[str, str]
+    compression: str
+    timeout_s: float
+    ca_file: Path | None
+    client_certificate_file: Path | None
+    client_key_file: Path | None
+    spool_dir: Path | None
+    jaeger_ui: str | None
+    enabled: bool
+    sampling_rate: float | None
+    """None: `sampler`, or else OTEL_TRACES_SAMPLER, decides."""
+    sampler: "Sampler | None"
+    batch: BatchConfig
+    limits: "SpanLimits | None"
+    sanitising: "SanitiseConfig | None"
+    more_destinations: "tuple[DestinationConfig, ...]"
+    resource_attributes: Mapping[str, str]
+    logger: logging.Logger
+    origins: tuple[Origin, ...]
+
+
+@final
+class _Settings:
+    """Picks each setting from where it was given, and remembers from where."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.problems: list[str] = []
+        self.origins: list[Origin] = []
+
+    def pick(
+        self,
+        name: str,
+        argument: _T | None,
+        variables: tuple[str, ...],
+        parse: Callable[[str], _T],
+        default: _T,
+        *,
+        is_secret: bool = False,
+    ) -> _T:
+        """Return the setting; a variable that does not parse is a problem."""
+        value, source = default, "default"
+        if argument is not None:
+            value, source = argument, "argument"
+        else:
+            for variable in variables:
+                text = self.environ.get(variable, "").strip()
+                if not text:
+                    continue
+                try:
+                    value, source = parse(text), variable
+                except (ValueError, ConfigError) as exc:
+                    self.problems.append(f"{variable}: {exc}")
+                break
+        shown = "***" if is_secret and value else str(value)
+        self.origins.append(Origin(name, shown, source))
+        return value
+
+
+def resolve(
+    config: TelemetryConfig, environ: Mapping[str, str] = os.environ
+) -> EffectiveConfig:
+    """Apply `environ` and the defaults to `config`.
+
+    Raises:
+        ConfigError: With every problem at once, each saying what to write instead.
+    """
+    settings = _Settings(environ)
+    problems = settings.problems
+    service_name = _service_name(config, settings)
+    enabled = settings.pick(
+        "enabled", config.enabled, ("OTEL_SDK_DISABLED",), _parse_disabled, default=True
+    )
+    protocol = settings.pick(
+        "protocol",
+        config.protocol,
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"),
+        _one_of(_PROTOCOLS),
+        "http/protobuf",
+    )
+    effective = EffectiveConfig(
+        service_name=service_name,
+        service_version=config.service_version,
+        traces_url=_traces_url(config, settings, protocol),
+        protocol=protocol,
+        headers=settings.pick(
+            "headers",
+            config.headers,
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"),
+            _parse_headers,
+            {},
+            is_secret=True,
+        ),
+        compression=settings.pick(
+            "compression",
+            config.compression,
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"),
+            _one_of(_COMPRESSIONS),
+            "none",
+        ),
+        timeout_s=settings.pick(
+            "timeout_s",
+            config.timeout_s,
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"),
+            _parse_ms,
+            10.0,
+        ),
+        ca_file=_file(settings, "ca_file", config.ca_file, "CERTIFICATE"),
+        client_certificate_file=_file(
+            settings,
+            "client_certificate_file",
+            config.client_certificate_file,
+            "CLIENT_CERTIFICATE",
+        ),
+        client_key_file=_file(
+            settings, "client_key_file", config.client_key_file, "CLIENT_KEY"
+        ),
+        spool_dir=settings.pick("spool_dir", config.spool_dir, (), Path, None),
+        jaeger_ui=_jaeger_ui(config, settings),
+        enabled=enabled,
+        sampling_rate=config.sampling_rate,
+        sampler=config.sampler,
+        batch=_batch(config.batch, settings),
+        limits=config.limits,
+        sanitising=config.sanitising,
+        more_destinations=config.more_destinations,
+        resource_attributes=dict(config.resource_attributes),
+        logger=config.logger or logging.getLogger("zerostate.telemetry"),
+        origins=tuple(settings.origins),
+    )
+    _check(effective, problems)
+    if problems:
+        raise ConfigError(*problems)
+    return effective
+
+
+def _service_name(config: TelemetryConfig, settings: _Settings) -> str:
+    pairs = settings.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",")
+    found = (pair.partition("=") for pair in pairs)
+    in_resource = next((v for k, _, v in found if k.strip() == "service.name"), "")
+    name = settings.pick(
+        "service_name",
+        config.service_name or None,
+        ("OTEL_SERVICE_NAME",),
+        str,
+        unquote(in_resource).strip(),
+    )
+    if not name:
+        settings.problems.append(
+            "service_name: missing; pass it or set OTEL_SERVICE_NAME"
+        )
+    return name
+
+
+def _traces_url(config: TelemetryConfig, settings: _Settings, protocol: str) -> str:
+    is_grpc = protocol == "grpc"
+    own = settings.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
+    if config.otlp_endpoint is None and own:
+        name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+        settings.origins.append(Origin("otlp_endpoint", own, name))
+        if not _is_http_url(own):
+            settings.problems.append(f"{name}: {own!r} is no http or https URL")
+        return own
+    endpoint = settings.pick(
+        "otlp_endpoint",
+        config.otlp_endpoint,
+        ("OTEL_EXPORTER_OTLP_ENDPOINT",),
+        str,
+        DEFAULT_GRPC_ENDPOINT if is_grpc else DEFAULT_HTTP_ENDPOINT,
+    )
+    url = endpoint if "://" in endpoint else f"http://{endpoint}"
+    if not _is_http_url(url):
+        settings.problems.append(
+            f"otlp_endpoint: {endpoint!r} is neither host:port nor an http(s) URL"
+        )
+    base = url.rstrip("/")
+    return base if is_grpc or base.endswith(TRACES_PATH) else base + TRACES_PATH
+
+
+def _jaeger_ui(config: TelemetryConfig, settings: _Settings) -> str | None:
+    url = settings.pick("jaeger_ui", config.jaeger_ui, (), str, None)
+    if url is not None and not _is_http_url(url):
+        settings.problems.append(f"jaeger_ui: {url!r} is not an http or https URL")
+    return url.rstrip("/") if url else None
+
+
+def _file(
+    settings: _Settings, name: str, argument: Path | None, suffix: str
+) -> Path | None:
+    variables = (
+        f"OTEL_EXPORTER_OTLP_TRACES_{suffix}",
+        f"OTEL_EXPORTER_OTLP_{suffix}",
+    )
+    return settings.pick(name, argument, variables, Path, None)
+
+
+def _batch(argument: BatchConfig | None, settings: _Settings) -> BatchConfig:
+    given, default = argument, BatchConfig()
+    return BatchConfig(
+        max_queue_spans=settings.pick(
+            "batch.max_queue_spans",
+            None if given is None else given.max_queue_spans,
+            ("OTEL_BSP_MAX_QUEUE_SIZE",),
+            _parse_count,
+            default.max_queue_spans,
+        ),
+        max_batch_spans=settings.pick(
+            "batch.max_batch_spans",
+            None if given is None else given.max_batch_spans,
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",),
+            _parse_count,
+            default.max_batch_spans,
+        ),
+        delay_s=settings.pick(
+            "batch.delay_s",
+            None if given is None else given.delay_s,
+            ("OTEL_BSP_SCHEDULE_DELAY",),
+            _parse_ms,
+            default.delay_s,
+        ),
+        max_queue_bytes=(given or default).max_queue_bytes,
+    )
+
+
+def _check(effective: EffectiveConfig, problems: list[str]) -> None:
+    rate, batch = effective.sampling_rate, effective.batch
+    if rate is not None and not 0.0 <= rate <= 1.0:
+        problems.append(f"sampling_rate: {rate} is not between 0 and 1")
+    if rate is not None and effective.sampler is not None:
+        problems.append("sampler: give either sampler or sampling_rate")
+    if not 0 < effective.timeout_s <= MAX_TIMEOUT_S:
+        problems.append(
+            f"timeout_s: {effective.timeout_s} is not above 0, up to {MAX_TIMEOUT_S}"
+        )
+    if batch.max_queue_spans < 1:
+        problems.append(f"batch.max_queue_spans: {batch.max_queue_spans} is below 1")
+    if not 1 <= batch.max_batch_spans <= batch.max_queue_spans:
+        problems.append(
+            f"batch.max_batch_spans: {batch.max_batch_spans} is not between 1 and"
+            f" max_queue_spans ({batch.max_queue_spans})"
+        )
+    if not batch.delay_s > 0:
+        problems.append(f"batch.delay_s: {batch.delay_s} is not above 0")
+    if batch.max_queue_bytes < 1:
+        problems.append(f"batch.max_queue_bytes: {batch.max_queue_bytes} is below 1")
+    if effective.protocol not in _PROTOCOLS:
+        problems.append(f"protocol: {effective.protocol!r} is none of {_PROTOCOLS}")
+    if effective.compression not in _COMPRESSIONS:
+        problems.append(
+            f"compression: {effective.compression!r} is none of {_COMPRESSIONS}"
+        )
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return parts.scheme in _HTTP_SCHEMES and bool(parts.hostname) and port_is_valid
+
+
+def _parse_disabled(text: str) -> bool:
+    # Any other value than "true" means that the SDK is not disabled (specification,
+    # "Boolean value").
+    return text.lower() != "true"
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{text!r} is none of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _parse_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _parse_ms(text: str) -> float:
+    try:
+        milliseconds = float(text)
+    except ValueError:
+        milliseconds = math.nan
+    if not 0 < milliseconds < math.inf:
+        raise ValueError(f"{text!r} is not a number of milliseconds above 0")
+    return milliseconds / _MS_PER_S
+
+
+def _parse_headers(text: str) -> Mapping[str, str]:
+    return parse_headers(text, setting="headers")
