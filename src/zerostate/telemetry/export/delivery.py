@@ -19,6 +19,7 @@ from zerostate.telemetry.export.batch import (
 )
 from zerostate.telemetry.export.destination import DestinationConfig
 from zerostate.telemetry.export.overflow import Overflow
+from zerostate.telemetry.export.quiet_log import QuietLog
 from zerostate.telemetry.export.snapshot import DropReason
 from zerostate.units import NS_PER_S
 
@@ -62,9 +63,10 @@ class Delivery:
         self._account = account
         self._clock = clock
         self._logger = logger
+        self._quiet = QuietLog(logger, clock)
         self._jitter = jitter
         self._transport: Transport | None = config.target.open()
-        self._overflow = Overflow(config, account, logger)
+        self._overflow = Overflow(config, account, self._quiet)
         self._reset()
 
     def _reset(self) -> None:
@@ -214,7 +216,7 @@ class Delivery:
             try:
                 self._transport = self._config.target.open()
             except ConfigError as error:
-                self._logger.warning("telemetry: %s: %s", self.name, error)
+                self._quiet.warning("config", "telemetry: %s: %s", self.name, error)
         return self._transport
 
     def _attempt(self, batch: Batch) -> Outcome:
@@ -254,7 +256,9 @@ class Delivery:
         if self._failures:
             self._logger.info("telemetry: %s takes spans again", self.name)
         if outcome.message:
-            self._logger.warning("telemetry: %s: %s", self.name, outcome.message)
+            self._quiet.warning(
+                "partial", "telemetry: %s: %s", self.name, outcome.message
+            )
         self._failures = self._drain_failures = 0
         self._not_before_ns = 0
         self._is_spool_next = batch.entry is None
@@ -291,7 +295,8 @@ class Delivery:
 
     def _report_failure(self, outcome: Retryable | Refused) -> None:
         if self._failures == 0:
-            self._logger.warning(
+            self._quiet.warning(
+                outcome.error_type,
                 "telemetry: %s does not take spans: %s",
                 self.name,
                 outcome.message or outcome.error_type,

@@ -28,9 +28,10 @@ class SpanLedger:
         self._started = Tally()
         self._ended = Tally()
         self._sampled_out = Tally()
-        self._refused = {
+        self._refused: dict[str, Tally] = {
             DropReason.QUEUE_FULL: Tally(),
             DropReason.SHUTDOWN: Tally(),
+            DropReason.NOT_SAMPLED: Tally(),
         }
         self.started = self._started.add
         """Call when a recording span starts."""
@@ -72,7 +73,15 @@ class SpanLedger:
             return account
 
     def dropped(self, reason: DropReason, spans: int = 1) -> None:
-        """Count ended spans that go to no destination at all."""
+        """Count ended spans that go to no destination at all.
+
+        For the reasons that a traced thread may have, without a lock: a finaliser may
+        end a span on a thread that is reading the ledger.
+        """
+        if tally := self._refused.get(reason):
+            for _ in range(spans):
+                tally.add()
+            return
         with self.lock:
             self._dropped[reason] += spans
 

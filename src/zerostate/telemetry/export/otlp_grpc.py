@@ -54,7 +54,11 @@ _ABANDONED: Final[list[object]] = []
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrpcTarget(Target):
-    """A receiver of OTLP/gRPC."""
+    """A receiver of OTLP/gRPC.
+
+    For a process that forks after its first export, HTTP is the better choice: gRPC's
+    own threads do not survive a fork, so that a child's exports may time out.
+    """
 
     url: str
     """``http://host:port`` without encryption, ``https://host:port`` with it."""

@@ -1,12 +1,12 @@
 """What a destination cannot take goes to disk, or is lost; the books are kept."""
 
-from logging import Logger
 from typing import TYPE_CHECKING, final
 
 from zerostate.errors import ConfigError
 from zerostate.telemetry.export.account import DestinationAccount
 from zerostate.telemetry.export.batch import Batch, Place
 from zerostate.telemetry.export.destination import DestinationConfig
+from zerostate.telemetry.export.quiet_log import QuietLog
 from zerostate.telemetry.export.snapshot import DropReason
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Overflow:
     """
 
     def __init__(
-        self, config: DestinationConfig, account: DestinationAccount, logger: Logger
+        self, config: DestinationConfig, account: DestinationAccount, log: QuietLog
     ) -> None:
         """Open the spool.
 
@@ -31,7 +31,7 @@ class Overflow:
         """
         self._config = config
         self._account = account
-        self._logger = logger
+        self._log = log
         self._spool: Spool | None = None
         self._is_inherited = False
         self._open()
@@ -53,7 +53,7 @@ class Overflow:
             try:
                 self._open()
             except ConfigError as error:
-                self._logger.warning("telemetry: %s", error)
+                self._log.warning("config", "telemetry: %s", error)
         return self._spool
 
     @property
@@ -74,9 +74,12 @@ class Overflow:
             spool.write(batch.payload, batch.spans, self._evicted)
         except OSError as error:
             self._account.spool_dropped(Place.SPOOLED, reason, batch.spans)
-            self._logger.warning(
-                "telemetry: %s: spool: %s", self._config.name, error.strerror
-            )
+            self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        name = self._config.name
+        why = error.strerror or str(error)
+        self._log.warning("spool", "telemetry: %s: spool: %s", name, why)
 
     def _evicted(self, entry: "SpoolEntry") -> None:
         self._account.spool_dropped(_place(entry), DropReason.SPOOL_FULL, entry.spans)
@@ -91,9 +94,7 @@ class Overflow:
                 payload = spool.load(entry)
             except OSError as error:
                 spool.keep(entry)
-                self._logger.warning(
-                    "telemetry: %s: spool: %s", self._config.name, error.strerror
-                )
+                self._complain(error)
                 return None
             if payload is not None:
                 return Batch(payload, entry.spans, 0, entry)
@@ -109,9 +110,7 @@ class Overflow:
         try:
             self._spool.remove(batch.entry)
         except OSError as error:
-            self._logger.warning(
-                "telemetry: %s: spool: %s", self._config.name, error.strerror
-            )
+            self._complain(error)
 
     def keep(self, batch: Batch) -> None:
         """Leave a batch on disk, where it came from, for later."""

@@ -392,3 +392,21 @@ def test_a_disk_that_refuses_is_a_counted_loss(spooled, tmp_path: Path, caplog) 
 
     assert bench.at.dropped == {"gave_up": 1}
     assert "spool" in caplog.text
+
+
+def test_a_complaint_is_repeated_once_a_minute(caplog) -> None:
+    bench = Bench(FakeTarget.answering(*[Refused("401", "HTTP 401")] * 12))
+
+    for span in range(10):
+        bench.offer(span)
+        bench.work()
+    assert len(caplog.records) == 1
+    bench.clock.advance(60)
+    for span in range(2):
+        bench.offer(span)
+        bench.work()
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "telemetry: otlp does not take spans: HTTP 401"
+    ] * 2
+    assert bench.at.dropped == {"refused": 12}

@@ -257,3 +257,17 @@ def test_the_last_drops_are_logged_at_once(caplog) -> None:
     report.report(is_last=True)
 
     assert len(caplog.records) == 2
+
+
+def test_spans_that_are_not_exported_are_counted_without_the_lock() -> None:
+    ledger = SpanLedger()
+    account_of(ledger)
+    ledger.started()
+    ledger.ended()
+
+    with ledger.lock:  # as when a finaliser ends a span while the ledger is read
+        ledger.dropped(DropReason.NOT_SAMPLED)
+
+    snapshot = ledger.snapshot()
+    assert snapshot.destinations["otlp"].dropped == {"not_sampled": 1}
+    assert snapshot.imbalance() == {}
