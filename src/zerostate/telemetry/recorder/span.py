@@ -4,6 +4,7 @@ No lock is taken. What must happen once (`RecordedSpan.end`) is a test and a sto
 no call between them, which the interpreter does not interrupt.
 """
 
+import sys
 from collections.abc import Mapping
 from time import time_ns
 from types import TracebackType
@@ -122,6 +123,10 @@ class RecordedSpan(ReadableView, Span):
             and self.end_time is None
         ):
             attributes = self.raw_attributes
+            if key in attributes:
+                # What is set again is the youngest, for `evict`. Two steps, but with no
+                # call between them.
+                del attributes[key]
             attributes[key] = value
             if len(attributes) > origin.max_attributes:
                 self._evict()
@@ -133,14 +138,12 @@ class RecordedSpan(ReadableView, Span):
         if self.end_time is not None:
             self._too_late("set_attributes")
             return
-        limits = self.origin.core.limits
         kept, dropped = clean_mapping(
-            attributes, limits.max_attributes, limits.max_value_chars
+            attributes, sys.maxsize, self.origin.core.limits.max_value_chars
         )
         if dropped:
             self._more().dropped_attributes += dropped
-        self.raw_attributes.update(kept)
-        self._evict()
+        self._merge(kept)
 
     @override
     def add_event(
@@ -293,15 +296,24 @@ class RecordedSpan(ReadableView, Span):
         if self.end_time is not None:
             self._too_late("set_attribute")
             return
-        attributes = self.raw_attributes
+        kept: dict[str, AnyValue] = {}
         max_chars = self.origin.core.limits.max_value_chars
-        if not isinstance(key, str) or not store(attributes, key, value, max_chars):
+        if not isinstance(key, str) or not store(kept, key, value, max_chars):
             self._more().dropped_attributes += 1
             self.origin.core.once.warn(
                 "attribute", "telemetry: attribute %r cannot be recorded", type(key)
             )
             return
-        self._evict()
+        self._merge(kept)
+
+    def _merge(self, kept: dict[str, AnyValue]) -> None:
+        attributes = self.raw_attributes
+        for key, value in kept.items():
+            if key in attributes:
+                del attributes[key]
+            attributes[key] = value
+            if len(attributes) > self.origin.max_attributes:
+                self._evict()
 
     def _evict(self) -> None:
         dropped = evict(self.raw_attributes, self.origin.max_attributes)
