@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from semconv_source import registry_tool
 from task_world import IDENTITIES, KNOWN, TASKS, open_world
+from zerostate.cli.tracing import DoctorTracer
 from zerostate.execution.examples import sha256_module
 from zerostate.node.app import _telemetry_config
 from zerostate.node.config import NodeConfig
@@ -86,11 +87,24 @@ async def a_task_is_given_up(world):
     assert scope.cancelled_caught
 
 
+async def a_doctor_sends_its_test_span(world):
+    with DoctorTracer(world.recorders["member"].provider).trace_test():
+        """That it arrives is all."""
+
+
 async def run_scenarios(directory):
     """Return the spans of all scenarios."""
     spans = []
     for name, settings, scenarios in (
-        ("trusted", {}, (tasks_end_in_every_way, a_member_sends_a_heartbeat)),
+        (
+            "trusted",
+            {},
+            (
+                tasks_end_in_every_way,
+                a_member_sends_a_heartbeat,
+                a_doctor_sends_its_test_span,
+            ),
+        ),
         # Giving up comes last: that task goes on running where nobody waits for it.
         (
             "strange",

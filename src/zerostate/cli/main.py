@@ -137,6 +137,23 @@ def demo(
     return run_demo(options)
 
 
+@app.command()
+def doctor(
+    *,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Page of the stack in which to look for the test span."),
+    ] = "http://127.0.0.1:16686",
+    verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
+) -> int:
+    """Show which telemetry settings hold here, send a test span and find it."""
+    import asyncio
+
+    from zerostate.cli.doctor import run_doctor
+
+    return asyncio.run(run_doctor(url=url or None))
+
+
 @trace_app.command("show")
 def trace_show(
     trace_id: Annotated[

@@ -39,6 +39,7 @@ __all__ = [
     "REGISTERED",
     "TASK_RESULT",
     "TASK_RUN",
+    "TELEMETRY_DOCTOR",
     "Kind",
     "SpanSpec",
 ]
@@ -128,6 +129,11 @@ PAYMENT_SIGN: Final = SpanSpec(
 PAYMENT_SIGNATURE_VERIFY: Final = SpanSpec(
     "payment.signature.verify", "INTERNAL", "Check a signature"
 )
+TELEMETRY_DOCTOR: Final = SpanSpec(
+    "telemetry.doctor",
+    "INTERNAL",
+    "The test span that `zerostate doctor` sends and looks for",
+)
 
 REGISTERED: Final[tuple[SpanSpec, ...]] = (
     TASK_RUN,
@@ -157,5 +163,6 @@ REGISTERED: Final[tuple[SpanSpec, ...]] = (
     PAYMENT_VERIFY,
     PAYMENT_SIGN,
     PAYMENT_SIGNATURE_VERIFY,
+    TELEMETRY_DOCTOR,
 )
 """Every span that ZeroState emits."""

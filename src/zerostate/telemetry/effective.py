@@ -12,11 +12,21 @@ from urllib.parse import unquote, urlsplit
 from zerostate.errors import ConfigError
 from zerostate.telemetry.config import BatchConfig, TelemetryConfig
 from zerostate.telemetry.export.request_headers import parse_headers
+from zerostate.telemetry.recorder.limits import SpanLimits
+from zerostate.telemetry.sampling import (
+    AlwaysOff,
+    Sampler,
+    parent_based,
+    sampler_from_environment,
+)
+from zerostate.telemetry.sampling.settings import (
+    ARGUMENT_VARIABLE,
+    DEFAULT_SAMPLER,
+    SAMPLER_VARIABLE,
+)
 
 if TYPE_CHECKING:
     from zerostate.telemetry.export import DestinationConfig
-    from zerostate.telemetry.recorder.limits import SpanLimits
-    from zerostate.telemetry.sampling import Sampler
     from zerostate.telemetry.sanitising import SanitiseConfig
 
 TRACES_PATH: Final = "/v1/traces"
@@ -69,11 +79,9 @@ class EffectiveConfig:
     spool_dir: Path | None
     jaeger_ui: str | None
     enabled: bool
-    sampling_rate: float | None
-    """None: `sampler`, or else OTEL_TRACES_SAMPLER, decides."""
-    sampler: "Sampler | None"
+    sampler: Sampler
     batch: BatchConfig
-    limits: "SpanLimits | None"
+    limits: SpanLimits
     sanitising: "SanitiseConfig | None"
     more_destinations: "tuple[DestinationConfig, ...]"
     resource_attributes: Mapping[str, str]
@@ -180,10 +188,9 @@ def resolve(
         spool_dir=settings.pick("spool_dir", config.spool_dir, (), Path, None),
         jaeger_ui=_jaeger_ui(config, settings),
         enabled=enabled,
-        sampling_rate=config.sampling_rate,
-        sampler=config.sampler,
+        sampler=_sampler(config, settings),
         batch=_batch(config.batch, settings),
-        limits=config.limits,
+        limits=_limits(config.limits, settings),
         sanitising=config.sanitising,
         more_destinations=config.more_destinations,
         resource_attributes=dict(config.resource_attributes),
@@ -284,12 +291,43 @@ def _batch(argument: BatchConfig | None, settings: _Settings) -> BatchConfig:
     )
 
 
+def _sampler(config: TelemetryConfig, settings: _Settings) -> Sampler:
+    rate = config.sampling_rate
+    if config.sampler is not None:
+        if rate is not None:
+            settings.problems.append("sampler: give either sampler or sampling_rate")
+        settings.origins.append(Origin("sampler", repr(config.sampler), "argument"))
+        return config.sampler
+    if rate is not None:
+        settings.origins.append(Origin("sampling_rate", str(rate), "argument"))
+        if 0.0 <= rate <= 1.0:
+            return parent_based(rate)
+        settings.problems.append(f"sampling_rate: {rate} is not between 0 and 1")
+        return AlwaysOff()
+    name = settings.environ.get(SAMPLER_VARIABLE, "").strip()
+    argument = settings.environ.get(ARGUMENT_VARIABLE, "").strip()
+    shown = f"{name or DEFAULT_SAMPLER} {argument}".rstrip()
+    source = SAMPLER_VARIABLE if name else "default"
+    settings.origins.append(Origin("sampler", shown, source))
+    try:
+        return sampler_from_environment(settings.environ)
+    except ConfigError as exc:
+        settings.problems += exc.problems
+        return AlwaysOff()
+
+
+def _limits(argument: SpanLimits | None, settings: _Settings) -> SpanLimits:
+    if argument is not None:
+        return argument
+    try:
+        return SpanLimits.from_environ(settings.environ)
+    except ConfigError as exc:
+        settings.problems += exc.problems
+        return SpanLimits()
+
+
 def _check(effective: EffectiveConfig, problems: list[str]) -> None:
-    rate, batch = effective.sampling_rate, effective.batch
-    if rate is not None and not 0.0 <= rate <= 1.0:
-        problems.append(f"sampling_rate: {rate} is not between 0 and 1")
-    if rate is not None and effective.sampler is not None:
-        problems.append("sampler: give either sampler or sampling_rate")
+    batch = effective.batch
     if not 0 < effective.timeout_s <= MAX_TIMEOUT_S:
         problems.append(
             f"timeout_s: {effective.timeout_s} is not above 0, up to {MAX_TIMEOUT_S}"

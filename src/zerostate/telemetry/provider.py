@@ -146,3 +146,11 @@ def uninstall(provider: TracerProvider) -> None:
     with _LOCK:
         if _SWITCH.current is provider:
             _SWITCH.switch(trace.NoOpTracerProvider())
+
+
+def foreign_provider() -> str | None:
+    """Return the class of somebody else's installed provider; None if there is none."""
+    installed = trace.get_tracer_provider()
+    if installed is _SWITCH or isinstance(installed, trace.ProxyTracerProvider):
+        return None
+    return f"{type(installed).__module__}.{type(installed).__qualname__}"

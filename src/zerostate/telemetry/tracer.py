@@ -21,14 +21,9 @@ from zerostate.telemetry.export import (
     TlsConfig,
 )
 from zerostate.telemetry.propagation import install_propagator
-from zerostate.telemetry.recorder import RecordedSpan, RecorderProvider, SpanLimits
+from zerostate.telemetry.recorder import RecordedSpan, RecorderProvider
 from zerostate.telemetry.recorder.encode import SpanEncoder
 from zerostate.telemetry.resource import resource_attributes
-from zerostate.telemetry.sampling import (
-    Sampler,
-    parent_based,
-    sampler_from_environment,
-)
 from zerostate.telemetry.sanitising import build_sanitiser
 
 DEFAULT_TIMEOUT_S: Final = 30.0
@@ -156,20 +151,12 @@ def _recorder(config: EffectiveConfig, ledger: SpanLedger) -> RecorderProvider:
     )
     return RecorderProvider(
         resource=resource,
-        sampler=_sampler(config),
+        sampler=config.sampler,
         sink=pipeline,
         ledger=ledger,
-        limits=config.limits or SpanLimits.from_environ(),
+        limits=config.limits,
         logger=config.logger,
     )
-
-
-def _sampler(config: EffectiveConfig) -> Sampler:
-    if config.sampler is not None:
-        return config.sampler
-    if config.sampling_rate is not None:
-        return parent_based(config.sampling_rate)
-    return sampler_from_environment()
 
 
 def _endpoint(config: EffectiveConfig) -> DestinationConfig:

@@ -150,6 +150,8 @@ def test_each_setting_tells_where_it_comes_from_and_hides_secrets():
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "-1"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-1"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(variable, text):
