@@ -169,7 +169,7 @@ class Gossip:
             envelope = await self._codec.seal(
                 message_type,
                 body,
-                self._tracer.carrier(),
+                self._trust.outgoing(self._tracer.carrier(), None),
                 ttl_s=ttl_s,
                 message_id=message_id,
                 to=to,

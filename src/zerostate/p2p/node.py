@@ -125,7 +125,7 @@ class PeerNode:
             data = await self._codec.seal(
                 message_type,
                 body,
-                self._tracer.carrier(),
+                self._trust.outgoing(self._tracer.carrier(), peer_id),
                 ttl_s=wait_s,
                 message_id=message_id,
                 to=peer_id,

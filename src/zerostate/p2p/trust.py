@@ -6,6 +6,7 @@ from typing import final
 from zerostate.clock import Clock
 from zerostate.ids import PeerId
 from zerostate.p2p.message import Message
+from zerostate.telemetry import TraceCarrier
 from zerostate.telemetry.trust import Admission, Relation, TrustGate, TrustPolicy
 
 
@@ -56,6 +57,16 @@ class Trust:
             forwarder=forwarder,
             may_continue=concerns_us,
         )
+
+    def outgoing(self, carrier: TraceCarrier, to: PeerId | None) -> TraceCarrier:
+        """Return what of our own context may be seen by `to`.
+
+        Args:
+            carrier: What we would send.
+            to: Who reads it; None for gossip, which strangers forward and read.
+        """
+        relation = Relation.STRANGER if to is None else self.relation(to)
+        return self._gate.visible(carrier, relation)
 
     def stats(self) -> Mapping[str, int]:
         """Return how often each decision was taken; see `TrustGate.stats`."""

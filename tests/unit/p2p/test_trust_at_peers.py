@@ -1,6 +1,7 @@
 """p2p.trust: the policy between real peers, in memory."""
 
 import pytest
+import trio.testing
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach
 
@@ -93,3 +94,44 @@ async def test_a_policy_may_continue_nobody(treatment):
     (span,) = bob.recorder.spans
     assert span.parent is None
     assert len(span.links) == (treatment is Treatment.RESTART)
+
+
+def carriers(bob):
+    seen = []
+
+    async def on_request(message):
+        seen.append(message.carrier)
+        return b""
+
+    async def on_gossip(message):
+        seen.append(message.carrier)
+
+    bob.node.handle("guild_join", on_request)
+    bob.node.on_gossip("guild_announce", on_gossip)
+    return seen
+
+
+async def test_baggage_is_not_sent_to_a_stranger():
+    async with open_memory_peers(2) as (alice, bob):
+        seen = carriers(bob)
+        alice.node.trusted = lambda peer_id: False
+        await ask(alice, bob)
+
+    (carrier,) = seen
+    assert carrier.trace_id
+    assert carrier.baggage == ""
+
+
+async def test_baggage_is_not_put_into_gossip_which_strangers_forward():
+    async with open_memory_peers(2) as (alice, bob):
+        seen = carriers(bob)
+        for peer in (alice, bob):
+            await peer.node.subscribe("topic")
+        token = attach(baggage.set_baggage("user", "alice"))
+        await alice.node.publish("topic", "guild_announce", b"")
+        detach(token)
+        await trio.testing.wait_all_tasks_blocked()
+
+    (carrier,) = seen
+    assert carrier.trace_id
+    assert carrier.baggage == ""
