@@ -67,17 +67,17 @@ def clean_mapping(
     if attributes is None:
         return kept, 0
     plain = PLAIN_TYPES if max_chars is None else NUMBER_TYPES
-    offered = 0
     try:
         for key, value in attributes.items():
-            offered += 1
             if value.__class__ in plain and key.__class__ is str and key:
                 kept[key] = value
             else:
                 store(kept, key, value, max_chars)
+        offered = len(attributes)
     except Exception:  # noqa: BLE001  # not a mapping, or one that raises; counted
-        offered += 1
-    evict(kept, max_count)
+        offered = len(kept) + 1
+    if len(kept) > max_count:
+        evict(kept, max_count)
     return kept, offered - len(kept)
 
 

@@ -133,6 +133,15 @@ class RecordedSpan(ReadableView, Span):
         else:
             self._set_carefully(key, value)
 
+    def begin_with(self, attributes: Mapping[str, AnyValue]) -> None:
+        """Set the first attributes, before anybody else has the span."""
+        origin = self.origin
+        self.raw_attributes, dropped = clean_mapping(
+            attributes, origin.max_attributes, origin.core.limits.max_value_chars
+        )
+        if dropped:
+            self._more().dropped_attributes += dropped
+
     @override
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
         if self.end_time is not None:

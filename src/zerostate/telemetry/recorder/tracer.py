@@ -157,7 +157,7 @@ class RecorderTracer(Tracer):
         span.end_time = span.detail = span.built_context = None
         span.raw_attributes = {}
         if attributes is not None:
-            span.set_attributes(attributes)
+            span.begin_with(attributes)
         if added is not None:
             span.set_attributes(added)
         if links is not None:
