@@ -14,6 +14,8 @@ runs this in an environment that has them.
 import argparse
 import gc
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -239,6 +241,34 @@ def show_memory() -> None:
         print(done.stdout.rstrip())
 
 
+def show_instructions(endpoint: str) -> None:
+    """Print instructions a span, caller and export together, where valgrind is."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        print("\nInstructions a span: valgrind is not installed here")
+        return
+    print("\nInstructions a span, export included (callgrind)")
+    counts = {}
+    for name in ("OpenTelemetry SDK", "ZeroState"):
+        few, many = (_instructions(valgrind, name, endpoint, n) for n in (256, 1280))
+        counts[name] = (many - few) / 1024
+        ratio = counts[name] / counts["OpenTelemetry SDK"]
+        print(f"{name:<28} {counts[name]:>9.0f} {ratio:>7.3f}")
+
+
+def _instructions(valgrind: str, name: str, endpoint: str, spans: int) -> int:
+    tool = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    program = [sys.executable, str(HERE / "telemetry_instructions.py")]
+    done = subprocess.run(
+        [*tool, *program, name, endpoint, str(spans)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return int(re.search(r"Collected : (\d+)", done.stderr).group(1))
+
+
 @contextmanager
 def sink() -> Iterator[str]:
     """Run a receiver in a process of its own; yield its address."""
@@ -286,6 +316,7 @@ def main() -> None:
         for contender in (recorded[0], recorded[1], *zipped):
             size = bytes_on_the_wire(endpoint, contender)
             print(f"{contender.name:<28} {size:>9.1f}")
+        show_instructions(endpoint)
     show_memory()
     sys.stdout.flush()
     # Threads of rivals may not end by themselves.
