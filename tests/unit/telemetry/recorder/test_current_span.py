@@ -12,6 +12,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 
+from zerostate.telemetry.suppression import suppress_tracing
+
 REMOTE = SpanContext(7, 8, True, TraceFlags(1))
 
 
@@ -79,6 +81,17 @@ def test_a_failure_is_recorded_as_the_block_was_told_to(recording):
     ]
     assert recording.spans[0].status.description == "ValueError: x"
     assert recording.spans[0].events[0].attributes["exception.escaped"] == "False"
+
+
+def test_while_tracing_is_suppressed_no_tracer_starts_a_span(recording):
+    with recording.tracer.start_as_current_span("outer") as outer:
+        with suppress_tracing():
+            with recording.tracer.start_as_current_span("inner") as inner:
+                inner.set_attribute("a", 1)
+                assert inner.get_span_context() == outer.context
+
+    assert recording.names == ["outer"]
+    assert dict(outer.attributes) == {}
 
 
 def test_the_apis_use_span_works_with_our_spans(recording):

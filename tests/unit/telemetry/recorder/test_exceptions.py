@@ -49,7 +49,7 @@ def in_handling():
     try:
         simple()
     except ValueError:
-        raise KeyError("outer")  # noqa: B904
+        raise KeyError("outer")  # noqa: B904  # the context is what is tested
 
 
 def suppressed():
@@ -84,7 +84,7 @@ def syntax():
 
 
 def suggestion():
-    carrets  # noqa: B018, F821
+    carrets  # noqa: B018, F821  # the failure that is tested
 
 
 def attribute_suggestion():
@@ -96,7 +96,7 @@ def group():
     for fail in (simple, caused):
         try:
             fail()
-        except Exception as exc:  # noqa: BLE001
+        except Exception as exc:  # noqa: BLE001  # whatever the table raises
             errors.append(exc)
     raise ExceptionGroup("several", errors)
 
@@ -153,7 +153,7 @@ RAISERS = [
 def test_the_text_is_the_standard_librarys(raiser):
     try:
         raiser()
-    except Exception as exc:  # noqa: BLE001
+    except Exception as exc:  # noqa: BLE001  # whatever the table raises
         failure = exc
 
     expected = "".join(traceback.format_exception(failure))
@@ -168,7 +168,7 @@ def test_the_text_is_that_of_wherever_it_was_caught(raiser):
 
     try:
         through()
-    except Exception as exc:  # noqa: BLE001
+    except Exception as exc:  # noqa: BLE001  # whatever the table raises
         failure = exc
 
     assert format_exception(failure) == "".join(traceback.format_exception(failure))
