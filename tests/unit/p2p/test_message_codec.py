@@ -88,11 +88,15 @@ class Refusal:
     remote: PeerId = ALICE.peer_id
 
 
+def last_bit_flipped(data):
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
 SKEW_NS = MAX_CLOCK_SKEW_S * NS_PER_S
 
 REFUSALS = [
     Refusal("bad_envelope", b"not an envelope"),
-    Refusal("bad_envelope", encoded()[:-1] + b"\0"),
+    Refusal("bad_envelope", last_bit_flipped(encoded())),
     Refusal("malformed", signed(id=b"short")),
     Refusal("malformed", signed(in_reply_to=b"short")),
     Refusal("malformed", signed(topic="t" * 129)),
