@@ -23,6 +23,7 @@ from zerostate.node.config import NodeConfig
 from zerostate.p2p import PeerNode
 from zerostate.p2p.logs import quiet_libp2p_logs
 from zerostate.telemetry.logs import configure_stdlib_logs
+from zerostate.telemetry.sanitising import build_sanitiser
 from zerostate.telemetry.spans import first_failure
 
 DRAIN_S: Final = 5.0
@@ -47,7 +48,7 @@ def main() -> int:
     try:
         _refuse_other_platforms()
         config = NodeConfig.load(arguments.config)
-        configure_stdlib_logs(service=config.service_name)
+        configure_stdlib_logs(service=config.service_name, sanitise=build_sanitiser())
         if config.die_with_parent:
             _die_with_parent(parent_pid)
         trio.run(_run, config)
