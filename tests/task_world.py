@@ -46,7 +46,7 @@ class World:
             }
         )
 
-    async def progress(self, stage: str, text: str) -> None:
+    async def progress(self, stage: str, text: str, data: object = None) -> None:
         self.stages.append(stage)
 
     async def run(

@@ -11,8 +11,10 @@ from semconv_source import registry_tool
 from task_world import IDENTITIES, KNOWN, TASKS, open_world
 from zerostate.cli.tracing import DoctorTracer
 from zerostate.execution.examples import sha256_module
+from zerostate.guild.service import topic_of
 from zerostate.node.app import _telemetry_config
 from zerostate.node.config import NodeConfig
+from zerostate.node.task import WANTED
 from zerostate.p2p.types import REGISTERED_TYPES
 from zerostate.semconv import attributes as attr
 
@@ -64,21 +66,44 @@ class Ended(SpanProcessor):
 async def a_member_sends_a_heartbeat(world):
     ended = Ended("guild.heartbeat")
     world.recorders["member"].provider.add_span_processor(ended)
-    await world.run(sha256_module())
+    # Long enough a life for a guild, so that its members' hearts beat.
+    loop = (TASKS / "loop.wasm").read_bytes()
+    await world.run(loop, manifest={"limits": {"wall_s": 0.5}})
     with trio.fail_after(10):
         await ended.event.wait()
 
 
 async def a_stranger_becomes_a_fellow_member(world):
-    for _ in ("first met as a stranger", "then in the guild of the first task"):
-        report = await world.run(sha256_module())
-        assert report.error_code is None
+    report = await world.run(sha256_module())
+    assert report.error_code is None
+    requester, member = world.layers["requester"], world.layers["member"]
+    guild = await requester.guilds.create(wanted=WANTED, members=2)
+    with trio.fail_after(10):
+        await until(lambda: member.guilds.is_member_of_a_guild(requester.peers.peer_id))
+        await requester.peers.publish(
+            topic_of(guild.guild_id),
+            "task_request",
+            b"not a task, and overheard by the member",
+            to=world.layers["executor"].peers.peer_id,
+        )
+        await until(
+            lambda: any(
+                link.attributes[attr.LINK_TRUST] == "member"
+                for span in world.recorders["member"].spans
+                for link in span.links
+            )
+        )
+
+
+async def until(happened):
+    while not happened():  # noqa: ASYNC110  # what is looked at has no event
+        await trio.sleep(0.01)
 
 
 async def a_task_is_given_up(world):
     with trio.CancelScope() as scope:
 
-        async def give_up(stage, text):
+        async def give_up(stage, text, data=None):
             if stage == "task.accepted":
                 scope.cancel()
 

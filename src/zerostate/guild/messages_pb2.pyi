@@ -22,6 +22,12 @@ class Announce(_message.Message):
     addresses: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, guild_id: _Optional[str] = ..., creator: _Optional[str] = ..., wanted: _Optional[_Iterable[str]] = ..., max_members: _Optional[int] = ..., expires_unix_ns: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class Dissolve(_message.Message):
+    __slots__ = ("guild_id",)
+    GUILD_ID_FIELD_NUMBER: _ClassVar[int]
+    guild_id: str
+    def __init__(self, guild_id: _Optional[str] = ...) -> None: ...
+
 class Member(_message.Message):
     __slots__ = ("peer_id", "role", "capabilities")
     PEER_ID_FIELD_NUMBER: _ClassVar[int]

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final, TypeVar, final
 
 import trio
@@ -23,34 +22,27 @@ from zerostate.errors import (
 )
 from zerostate.guild import membership as wire
 from zerostate.guild import messages_pb2 as pb
+from zerostate.guild.book import Guild, GuildBook
 from zerostate.guild.config import GuildConfig
 from zerostate.guild.membership import Membership, founded
 from zerostate.guild.tracing import GuildTracer
 from zerostate.ids import GuildId, PeerId, new_guild_id, parse_guild_id
 from zerostate.p2p import Message, PeerNode
-from zerostate.telemetry import TraceCarrier
 from zerostate.units import NS_PER_S
 
 ANNOUNCE_TOPIC: Final = "zerostate/guilds/1"
 """Topic on which guilds are announced to everybody."""
 
-FIRST_HEARTBEAT_S: Final = 0.25
+FIRST_HEARTBEAT_S: Final = 0.1
 """A new member's first heartbeat comes this soon, to learn who joined after it."""
+
+SWEEP_INTERVAL_S: Final = 30.0
+"""Between two looks for guilds whose time is over, in seconds."""
 
 GuildHandler = Callable[[GuildId, Message], Awaitable[None]]
 """Acts on a member's message, inside ``guild.receive_message``."""
 
 _logger: Final = logging.getLogger("zerostate.guild")
-
-
-@final
-@dataclass(slots=True)
-class _Guild:
-    membership: Membership
-    max_members: int
-    expires_unix_ns: int
-    joined: TraceCarrier
-    changed: trio.Event
 
 
 @final
@@ -71,11 +63,12 @@ class GuildService:
         self._tracer = tracer
         self._clock = clock
         self._nursery = nursery
-        self._guilds: dict[GuildId, _Guild] = {}
+        self._book = GuildBook(clock)
         self._joining: dict[GuildId, trio.Event] = {}
         peers.handle("guild_join", self._on_join)
         peers.handle("guild_heartbeat", self._on_heartbeat)
         peers.on_gossip("guild_announce", self._on_announce, continues=self._would_join)
+        peers.on_gossip("guild_dissolve", self._on_dissolve)
 
     async def create(
         self, *, wanted: tuple[str, ...], members: int, timeout_s: float = 10.0
@@ -120,6 +113,15 @@ class GuildService:
                     f"{joined} of {members} members joined within {timeout_s:.0f} s"
                 )
             return guild.membership
+
+    def dissolve_soon(self, guild_id: GuildId) -> None:
+        """End a guild of our own, in the background; does nothing if it is unknown.
+
+        Members are told by gossip. One that misses it learns at its next heartbeat.
+        """
+        guild = self._book.remove(guild_id)
+        if guild is not None:
+            self._nursery.start_soon(self._dissolve, guild_id, guild)
 
     async def send_message(
         self,
@@ -186,39 +188,16 @@ class GuildService:
         Raises:
             GuildNotFoundError: This peer does not belong to it, or it has expired.
         """
-        return self._guild(guild_id).membership
+        return self._book.find(guild_id).membership
 
     def is_member_of_a_guild(self, peer_id: PeerId) -> bool:
         """Whether `peer_id` shares a guild with this peer."""
-        return any(
-            guild.membership.find(peer_id) is not None
-            for guild in self._guilds.values()
-        )
+        return self._book.has_member(peer_id)
 
-    def _guild(self, guild_id: GuildId) -> _Guild:
-        guild = self._guilds.get(guild_id)
-        if guild is None or guild.expires_unix_ns < self._clock.wall_ns():
-            self._guilds.pop(guild_id, None)
-            raise GuildNotFoundError(f"no guild {guild_id} here")
-        return guild
-
-    def _found(self, guild_id: GuildId, max_members: int) -> _Guild:
+    def _found(self, guild_id: GuildId, max_members: int) -> Guild:
         expires_unix_ns = self._clock.wall_ns() + round(self._config.ttl_s * NS_PER_S)
-        guild = _Guild(
-            founded(guild_id, self._peers.peer_id),
-            max_members,
-            expires_unix_ns,
-            TraceCarrier.inject(),
-            trio.Event(),
-        )
-        self._guilds[guild_id] = guild
-        return guild
-
-    def _set_membership(self, guild: _Guild, membership: Membership) -> None:
-        if membership.version > guild.membership.version:
-            guild.membership = membership
-            guild.changed.set()
-            guild.changed = trio.Event()
+        membership = founded(guild_id, self._peers.peer_id)
+        return self._book.add(Guild(membership, max_members, expires_unix_ns))
 
     async def _is_confirmed(self, to: PeerId, confirmed: trio.Event) -> bool:
         """Wait for the confirmation; fail at once when the member goes away."""
@@ -241,16 +220,26 @@ class GuildService:
 
     # The creator's side
 
+    async def _dissolve(self, guild_id: GuildId, guild: Guild) -> None:
+        body = pb.Dissolve(guild_id=guild_id).SerializeToString()
+        try:
+            with self._tracer.trace_dissolve_guild(guild_id, guild=guild.entered):
+                topic = topic_of(guild_id)
+                await self._peers.publish(topic, "guild_dissolve", body)
+        except ZeroStateError as exc:
+            _logger.warning("members of %s were not told its end: %s", guild_id, exc)
+        await self._peers.unsubscribe(topic_of(guild_id))
+
     async def _on_join(self, message: Message) -> bytes:
         request = _parse(pb.Join(), message.body)
-        guild = self._guild(_parse_id(request.guild_id))
+        guild = self._book.find(_parse_id(request.guild_id))
         if guild.membership.creator.peer_id != self._peers.peer_id:
             raise GuildError("only the guild's creator takes joins")
         capabilities = tuple(request.capabilities)
         joined = guild.membership.joined(
             message.author, capabilities, max_members=guild.max_members
         )
-        self._set_membership(guild, joined)
+        guild.update(joined)
         return wire.encode(guild.membership)
 
     async def _on_heartbeat(self, message: Message) -> bytes:
@@ -272,7 +261,7 @@ class GuildService:
             bool(offered)
             and announcement.creator == message.author
             and announcement.expires_unix_ns > self._clock.wall_ns()
-            and len(self._guilds) + len(self._joining) < self._config.max_guilds
+            and len(self._book) + len(self._joining) < self._config.max_guilds
         )
 
     async def _on_announce(self, message: Message) -> None:
@@ -280,7 +269,7 @@ class GuildService:
             return
         announcement = _parse(pb.Announce(), message.body)
         guild_id = _parse_id(announcement.guild_id)
-        if guild_id in self._joining or guild_id in self._guilds:
+        if guild_id in self._joining or guild_id in self._book:
             return
         joined = self._joining[guild_id] = trio.Event()
         try:
@@ -291,9 +280,16 @@ class GuildService:
             joined.set()
         self._nursery.start_soon(self._heartbeats, guild, message.author)
 
-    async def _join(self, guild_id: GuildId, announcement: pb.Announce) -> _Guild:
+    async def _join(self, guild_id: GuildId, announcement: pb.Announce) -> Guild:
         # Before the request: the creator may send to the guild as soon as it knows.
         await self._peers.subscribe(topic_of(guild_id))
+        try:
+            return await self._ask_to_join(guild_id, announcement)
+        except ZeroStateError:
+            await self._peers.unsubscribe(topic_of(guild_id))
+            raise
+
+    async def _ask_to_join(self, guild_id: GuildId, announcement: pb.Announce) -> Guild:
         body = pb.Join(guild_id=guild_id, capabilities=self._config.capabilities)
         reply = await self._peers.request(
             PeerId(announcement.creator), "guild_join", body.SerializeToString()
@@ -301,15 +297,9 @@ class GuildService:
         membership = wire.decode(reply)
         if membership.guild_id != guild_id:
             raise GuildError(f"{announcement.creator} answered for another guild")
-        guild = _Guild(
-            membership,
-            announcement.max_members,
-            announcement.expires_unix_ns,
-            TraceCarrier.inject(),
-            trio.Event(),
+        return self._book.add(
+            Guild(membership, announcement.max_members, announcement.expires_unix_ns)
         )
-        self._guilds[guild_id] = guild
-        return guild
 
     async def _until_joined(self, guild_id: GuildId) -> None:
         """Wait for the answer to our join, which the guild's messages may overtake."""
@@ -317,34 +307,55 @@ class GuildService:
         if joined is not None:
             await joined.wait()
 
-    async def _heartbeats(self, guild: _Guild, creator: PeerId) -> None:
+    async def _on_dissolve(self, message: Message) -> None:
+        guild_id = _guild_of(message)
+        await self._until_joined(guild_id)
+        if self.membership(guild_id).creator.peer_id != message.author:
+            raise NotAMemberError(f"{message.author} did not create {guild_id}")
+        await self._forget(guild_id)
+
+    async def _forget(self, guild_id: GuildId) -> None:
+        if self._book.remove(guild_id) is not None:
+            await self._peers.unsubscribe(topic_of(guild_id))
+
+    async def forget_expired(self) -> None:
+        """Leave the guilds whose time is over; then their topics cost nothing more."""
+        for guild_id in self._book.expired():
+            await self._forget(guild_id)
+
+    async def sweep(self) -> None:
+        """Call `forget_expired` now and then, until cancelled."""
+        while True:
+            await trio.sleep(SWEEP_INTERVAL_S)
+            await self.forget_expired()
+
+    async def _heartbeats(self, guild: Guild, creator: PeerId) -> None:
         guild_id = guild.membership.guild_id
         delay_s = min(FIRST_HEARTBEAT_S, self._config.heartbeat_interval_s)
-        while self._guilds.get(guild_id) is guild:
+        while self._book.is_current(guild):
             await trio.sleep(delay_s)
             delay_s = self._config.heartbeat_interval_s
-            if guild.expires_unix_ns < self._clock.wall_ns():
-                self._guilds.pop(guild_id, None)
+            if not self._book.is_current(guild):
                 return
             try:
                 await self._heartbeat(guild, creator)
             except ZeroStateError as exc:
                 _logger.warning("heartbeat to %s failed: %s", creator, exc)
                 if _is_over(exc):
-                    self._guilds.pop(guild_id, None)
+                    await self._forget(guild_id)
                     return
 
-    async def _heartbeat(self, guild: _Guild, creator: PeerId) -> None:
+    async def _heartbeat(self, guild: Guild, creator: PeerId) -> None:
         guild_id = guild.membership.guild_id
         with self._tracer.trace_heartbeat(
-            guild_id, creator=creator, guild=guild.joined
+            guild_id, creator=creator, guild=guild.entered
         ):
             version = guild.membership.version
             body = pb.Heartbeat(guild_id=guild_id, membership_version=version)
             reply = await self._peers.request(
                 creator, "guild_heartbeat", body.SerializeToString()
             )
-            self._set_membership(guild, wire.decode(reply))
+            guild.update(wire.decode(reply))
 
 
 @asynccontextmanager
@@ -357,6 +368,7 @@ async def open_guilds(
             peers, config, tracer=tracer, clock=clock, nursery=nursery
         )
         await peers.subscribe(ANNOUNCE_TOPIC)
+        nursery.start_soon(service.sweep)
         yield service
         nursery.cancel_scope.cancel()
 

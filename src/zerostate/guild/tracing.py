@@ -38,6 +38,22 @@ class GuildTracer(LayerTracer):
             spans.GUILD_JOIN, {attr.GUILD_ID: guild_id, attr.PEER_ID: creator}
         )
 
+    def trace_dissolve_guild(
+        self, guild_id: GuildId, *, guild: TraceCarrier
+    ) -> AbstractContextManager[Span]:
+        """Cover the end of a guild, a root of its own linked to the guild's trace.
+
+        Args:
+            guild_id: Which guild.
+            guild: The context in which it was created.
+        """
+        return self.span(
+            spans.GUILD_DISSOLVE,
+            {attr.GUILD_ID: guild_id},
+            context=Context(),
+            links=guild.link({attr.LINK_TRUST: "own"}),
+        )
+
     def trace_send_message(
         self, guild_id: GuildId, *, to: PeerId, message_type: str, size_bytes: int
     ) -> AbstractContextManager[Span]:

@@ -10,7 +10,8 @@ import trio
 
 from zerostate.errors import InvalidQueryError
 from zerostate.node.config import NodeConfig
-from zerostate.node.control import CommandError, Method, Params, Progress
+from zerostate.node.control import CommandError, Method, Params
+from zerostate.node.progress import Progress
 from zerostate.node.submission import TaskSubmission
 from zerostate.node.task import Requester
 from zerostate.p2p import PeerNode

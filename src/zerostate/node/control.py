@@ -1,7 +1,7 @@
 """The local control API of a running node: JSON lines on a Unix socket.
 
 A request is ``{"id", "method", "params"}``. Any number of ``{"id", "progress":
-{"stage", "text"}}`` may follow, then one ``{"id", "result"}`` or ``{"id", "error":
+{"stage", "text", "data"}}`` may follow, then one ``{"id", "result"}`` or ``{"id", "error":
 {"code", "message", "data"}}``. One request at a time on a connection; several
 connections at once. Whoever may open the socket's directory may command the node.
 """
@@ -20,6 +20,7 @@ from zerostate.errors import (
     InvalidQueryError,
     ZeroStateError,
 )
+from zerostate.node.progress import Progress
 
 if TYPE_CHECKING:
     # py-libp2p brings the trio-stubs of trio-typing, which shadow trio's own types.
@@ -34,7 +35,6 @@ MAX_CONNECTIONS: Final = 32
 _READ_BYTES: Final = 1 << 16
 _SOCKET_MODE: Final = 0o600
 
-Progress = Callable[[str, str], Awaitable[None]]
 Params = Mapping[str, object]
 Method = Callable[[Params, Progress], Awaitable[Mapping[str, object]]]
 """Answers one request; an error of ours becomes an error reply."""
@@ -115,8 +115,13 @@ class ControlServer:
             data = json.dumps({"id": request_id, **reply}).encode() + b"\n"
             await stream.send_all(data)
 
-        async def progress(stage: str, text: str) -> None:
-            await send({"progress": {"stage": stage, "text": text}})
+        async def progress(
+            stage: str, text: str, data: Mapping[str, object] | None = None, /
+        ) -> None:
+            told: dict[str, object] = {"stage": stage, "text": text}
+            if data is not None:
+                told["data"] = data
+            await send({"progress": told})
 
         try:
             request_id, method, params = self._parse(line)

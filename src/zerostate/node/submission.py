@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +78,11 @@ async def read_files(submission: TaskSubmission) -> TaskFiles:
 
 def _read(what: str, path: Path) -> bytes:
     try:
-        if path.is_dir():
-            raise InputFileError(f"{what} {path}: a directory; name a file")
-        with path.open("rb") as file:
+        # Without O_NONBLOCK, opening a FIFO waits for its writer, perhaps for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InputFileError(f"{what} {path}: not a regular file")
             data = file.read(MAX_TASK_BYTES + 1)
     except OSError as exc:
         reason = exc.strerror or type(exc).__name__

@@ -5,7 +5,6 @@ Read `Requester.run` from top to bottom; the other side of the wire is
 """
 
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -29,6 +28,7 @@ from zerostate.guild import EXECUTES, GuildService, Membership
 from zerostate.ids import PeerId, TaskId, new_task_id
 from zerostate.node import messages_pb2 as pb
 from zerostate.node.evidence_check import ExpectedTask, check_receipt
+from zerostate.node.progress import Progress
 from zerostate.node.report import PaymentReport, TaskReport
 from zerostate.node.submission import TaskFiles, TaskSubmission, read_files
 from zerostate.node.tracing import NodeTracer
@@ -42,9 +42,6 @@ WANTED: Final = (EXECUTES, "witness")
 
 MAX_PENDING_TASKS: Final = 64
 """Tasks that a requester has under way at once; one more is refused."""
-
-Progress = Callable[[str, str], Awaitable[None]]
-"""Called with a stage (``guild.formed``) and a line for people."""
 
 _logger: Final = logging.getLogger("zerostate.node")
 
@@ -95,6 +92,7 @@ class Requester:
         try:
             with self._tracer.trace_task(report.task_id):
                 report.trace_id = TraceCarrier.inject().trace_id or "0" * 32
+                await progress("task.started", report.task_id, _ids_of(report))
                 await self._run(submission, progress, report)
         except ZeroStateError as exc:
             report.error_code = getattr(exc, "remote_code", exc.code)
@@ -106,6 +104,19 @@ class Requester:
     ) -> None:
         files = await read_files(submission)
         guild = await self._guilds.create(wanted=WANTED, members=submission.members)
+        try:
+            await self._run_in(guild, files, submission, progress, report)
+        finally:
+            self._guilds.dissolve_soon(guild.guild_id)
+
+    async def _run_in(
+        self,
+        guild: Membership,
+        files: TaskFiles,
+        submission: TaskSubmission,
+        progress: Progress,
+        report: TaskReport,
+    ) -> None:
         executor = _choose_executor(guild)
         report.executor = executor
         joined = len(guild.members) - 1
@@ -253,6 +264,10 @@ class Requester:
         if pending is None or pending.executor != author:
             raise NotAMemberError(f"{author} does not execute {task_id[:80]!r}")
         return pending
+
+
+def _ids_of(report: TaskReport) -> dict[str, object]:
+    return {"trace_id": report.trace_id, "task_id": report.task_id}
 
 
 def _choose_executor(guild: Membership) -> PeerId:

@@ -9,6 +9,7 @@ from typing import Final
 from zerostate.errors import UnknownMessageTypeError
 
 GUILD_ANNOUNCE: Final = "guild_announce"
+GUILD_DISSOLVE: Final = "guild_dissolve"
 GUILD_JOIN: Final = "guild_join"
 GUILD_HEARTBEAT: Final = "guild_heartbeat"
 TASK_REQUEST: Final = "task_request"
@@ -20,6 +21,7 @@ PAYMENT_UPDATE: Final = "payment_update"
 REGISTERED_TYPES: Final = frozenset(
     {
         GUILD_ANNOUNCE,
+        GUILD_DISSOLVE,
         GUILD_JOIN,
         GUILD_HEARTBEAT,
         TASK_REQUEST,

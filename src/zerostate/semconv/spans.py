@@ -19,6 +19,7 @@ __all__ = [
     "EXECUTION_RECEIPT",
     "EXECUTION_TASK",
     "GUILD_CREATE",
+    "GUILD_DISSOLVE",
     "GUILD_HEARTBEAT",
     "GUILD_JOIN",
     "GUILD_RECEIVE_MESSAGE",
@@ -76,6 +77,9 @@ GUILD_CREATE: Final = SpanSpec(
     "guild.create", "INTERNAL", "Announce until enough have joined"
 )
 GUILD_JOIN: Final = SpanSpec("guild.join", "INTERNAL", "Join an announced guild")
+GUILD_DISSOLVE: Final = SpanSpec(
+    "guild.dissolve", "INTERNAL", "End a guild whose task is over"
+)
 GUILD_SEND_MESSAGE: Final = SpanSpec(
     "guild.send_message", "INTERNAL", "Send to a guild's member"
 )
@@ -146,6 +150,7 @@ REGISTERED: Final[tuple[SpanSpec, ...]] = (
     P2P_GOSSIP_DELIVER,
     GUILD_CREATE,
     GUILD_JOIN,
+    GUILD_DISSOLVE,
     GUILD_SEND_MESSAGE,
     GUILD_RECEIVE_MESSAGE,
     GUILD_HEARTBEAT,

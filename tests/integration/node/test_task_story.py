@@ -28,6 +28,7 @@ async def test_a_task_is_run_receipted_and_paid_in_one_trace(world, tmp_path):
     assert report.payment.verified
     assert report.payment.amount == report.receipt.price > 0
     assert world.stages == [
+        "task.started",
         "guild.formed",
         "task.accepted",
         "receipt.verified",
@@ -157,7 +158,7 @@ async def test_an_executor_that_goes_away_during_the_task_is_peer_lost(world):
     loop = (TASKS / "loop.wasm").read_bytes()
     executor = IDENTITIES["executor"].peer_id
 
-    async def progress(stage, text):
+    async def progress(stage, text, data=None):
         if stage == "task.accepted":
             await world.network.find(executor).vanish()
 

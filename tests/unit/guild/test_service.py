@@ -15,6 +15,7 @@ from zerostate.errors import (
 )
 from zerostate.evidence.identity import Identity
 from zerostate.guild import GuildConfig, GuildTracer, open_guilds
+from zerostate.guild import messages_pb2 as pb
 from zerostate.p2p import P2PConfig, P2PTracer, open_peer_node
 from zerostate.testing import FakeClock, SpanRecorder, assert_trace
 from zerostate.testing.network import MemoryNetwork
@@ -238,3 +239,70 @@ async def test_an_expired_guild_is_forgotten(world, autojump_clock):
 
     with pytest.raises(GuildNotFoundError):
         world.guilds["a"].membership(membership.guild_id)
+
+
+async def test_a_dissolved_guild_is_forgotten_by_all_and_its_topic_left(
+    world, autojump_clock
+):
+    membership = await formed(world)
+    topic = f"zerostate/guild/1/{membership.guild_id}"
+    world.guilds["a"].dissolve_soon(membership.guild_id)
+    await trio.sleep(1)
+
+    for name, guilds in world.guilds.items():
+        with pytest.raises(GuildNotFoundError):
+            guilds.membership(membership.guild_id)
+        assert topic not in world.network.find(IDS[name]).topics
+    assert world.recorder.named("guild.dissolve").parent is None
+
+
+async def test_a_member_that_missed_the_end_learns_it_by_its_heartbeat(
+    world, autojump_clock
+):
+    membership = await formed(world)
+    await trio.sleep(1)
+    world.network.loses = lambda topic, sender, receiver: True
+    world.guilds["a"].dissolve_soon(membership.guild_id)
+    await trio.sleep(31)
+
+    for name in "bc":
+        with pytest.raises(GuildNotFoundError):
+            world.guilds[name].membership(membership.guild_id)
+
+
+async def test_only_its_creator_dissolves_a_guild(world, autojump_clock):
+    membership = await formed(world)
+    guild_id = membership.guild_id
+    body = pb.Dissolve(guild_id=guild_id).SerializeToString()
+    await world.peers["c"].publish(
+        f"zerostate/guild/1/{guild_id}", "guild_dissolve", body
+    )
+    await trio.sleep(1)
+
+    assert world.guilds["b"].membership(guild_id) == membership
+
+
+async def test_what_has_expired_is_left_and_nobody_in_it_is_trusted(
+    world, autojump_clock
+):
+    membership = await formed(world)
+    await trio.sleep(1)
+    assert world.guilds["b"].is_member_of_a_guild(IDS["a"])
+    world.clock.advance(3601)
+
+    assert not world.guilds["b"].is_member_of_a_guild(IDS["a"])
+    await world.guilds["b"].forget_expired()
+    topic = f"zerostate/guild/1/{membership.guild_id}"
+    assert topic not in world.network.find(IDS["b"]).topics
+
+
+async def test_many_guilds_one_after_the_other_leave_nothing_behind(
+    world, autojump_clock
+):
+    for _ in range(70):
+        membership = await formed(world)
+        world.guilds["a"].dissolve_soon(membership.guild_id)
+        await trio.sleep(0.5)
+
+    topics = world.network.find(IDS["b"]).topics
+    assert topics == {"zerostate/guilds/1"}
