@@ -1,6 +1,6 @@
 """Write docs/config.md from the configuration dataclasses and their docstrings.
 
-Reads every ``config.py`` and ``bounds.py`` of the package as text: the reference is
+Reads the modules of the package that hold settings as text: the reference is
 what the source says, and generating it imports none of it.
 
     python tools/generate_config_reference.py            write the file
@@ -40,7 +40,7 @@ def main() -> int:
 def render() -> str:
     """Return the reference for the sources as they are."""
     parts = [HEADER]
-    for path in sorted([*SOURCE.rglob("config.py"), *SOURCE.rglob("bounds.py")]):
+    for path in setting_files():
         module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
         tree = ast.parse(path.read_text())
         aliases = type_aliases(tree)
@@ -54,10 +54,19 @@ def render() -> str:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
+def setting_files() -> list[Path]:
+    """Return the modules that hold settings, in the order of the reference."""
+    names = ("config.py", "bounds.py", "destination.py", "retry.py", "tls.py")
+    names += ("limits.py", "trust.py")
+    return sorted(path for name in names for path in SOURCE.rglob(name))
+
+
 def config_classes(tree: ast.Module) -> Iterator[ast.ClassDef]:
-    """Yield keyword-only dataclasses and models named ``...Config`` or ``...Bounds``."""
+    """Yield keyword-only dataclasses and models named as settings are."""
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name.endswith(("Config", "Bounds")):
+        if isinstance(node, ast.ClassDef) and node.name.endswith(
+            ("Config", "Bounds", "Limits", "Policy")
+        ):
             decorators = " ".join(ast.unparse(item) for item in node.decorator_list)
             bases = {ast.unparse(base) for base in node.bases}
             is_dataclass = "dataclass" in decorators and "kw_only=True" in decorators

@@ -114,7 +114,7 @@ async def open_layers(
     async with AsyncExitStack() as stack:
         peers = await stack.enter_async_context(
             open_peer_node(
-                P2PConfig(listen=config.listen, known=known),
+                P2PConfig(listen=config.listen, known=known, trust=config.trust_policy),
                 identity,
                 tracer=P2PTracer(provider),
                 clock=clock,

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from zerostate.errors import ConfigError
 from zerostate.evidence.identity import parse_peer_id
+from zerostate.telemetry.trust import TrustPolicy
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 """Largest configuration file that is read."""
@@ -33,6 +34,10 @@ class NodeConfig(BaseModel):
 
     known: tuple[str, ...] = ()
     """Peer ids whose traces this peer continues."""
+
+    trust: dict[str, object] = {}
+    """How the trace context of members, known peers and strangers is treated: the
+    fields of `zerostate.telemetry.trust.TrustPolicy`."""
 
     capabilities: tuple[str, ...] = ()
     """What this peer offers to guilds; ``wasm`` makes it run tasks."""
@@ -65,6 +70,20 @@ class NodeConfig(BaseModel):
     @classmethod
     def _check_known(cls, known: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(parse_peer_id(text) for text in known)
+
+    @field_validator("trust")
+    @classmethod
+    def _check_trust(cls, trust: dict[str, object]) -> dict[str, object]:
+        try:
+            TrustPolicy.from_mapping(trust)
+        except ConfigError as exc:
+            raise ValueError(str(exc)) from exc
+        return trust
+
+    @property
+    def trust_policy(self) -> TrustPolicy:
+        """`trust`, parsed."""
+        return TrustPolicy.from_mapping(self.trust)
 
     @property
     def control_socket(self) -> Path:

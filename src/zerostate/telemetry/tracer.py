@@ -2,7 +2,7 @@
 
 import threading
 from types import TracebackType
-from typing import Final, Self, final
+from typing import TYPE_CHECKING, Final, Self, final
 
 from opentelemetry.trace import NoOpTracerProvider, Tracer, TracerProvider
 
@@ -25,6 +25,13 @@ from zerostate.telemetry.recorder import RecordedSpan, RecorderProvider
 from zerostate.telemetry.recorder.encode import SpanEncoder
 from zerostate.telemetry.resource import resource_attributes
 from zerostate.telemetry.sanitising import build_sanitiser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.metrics import MeterProvider
+
+    from zerostate.telemetry.export.metrics import MetricPoint
 
 DEFAULT_TIMEOUT_S: Final = 30.0
 """Longest that `TelemetryHandle.force_flush` and `shutdown` wait unless told."""
@@ -71,6 +78,18 @@ class TelemetryHandle:
     def stats(self) -> LedgerSnapshot:
         """Return what became of every span so far, to the span."""
         return self._ledger.snapshot()
+
+    def metrics(self) -> "Iterator[MetricPoint]":
+        """Yield `stats` as OpenTelemetry's ``otel.sdk.*`` metrics, now."""
+        return self._ledger.metrics()
+
+    def observe(self, provider: "MeterProvider") -> None:
+        """Report `stats` as metrics of `provider`, from now on.
+
+        Args:
+            provider: An OpenTelemetry meter provider; ours records traces only.
+        """
+        self._ledger.observe(provider)
 
     def force_flush(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Export what has ended so far.

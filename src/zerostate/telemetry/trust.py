@@ -128,9 +128,19 @@ class TrustPolicy:
         Raises:
             ConfigError: Carries every problem, each with its field.
         """
-        problems = tuple(self._problems())
+        problems = [*self._words(), *self._problems()]
         if problems:
             raise ConfigError(*problems)
+
+    def _words(self) -> Iterator[str]:
+        """Make members of plain words; yield what is none."""
+        for relation in Relation:
+            given: str = getattr(self, relation.value)
+            try:
+                object.__setattr__(self, relation.value, Treatment(given))
+            except ValueError:
+                known = ", ".join(Treatment)
+                yield f"trust.{relation}: {given!r} is none of {known}"
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, object]) -> Self:

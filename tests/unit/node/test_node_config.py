@@ -7,6 +7,7 @@ import pytest
 from zerostate.errors import ConfigError
 from zerostate.evidence.identity import Identity
 from zerostate.node.config import MAX_CONFIG_BYTES, NodeConfig
+from zerostate.telemetry.trust import Treatment
 
 
 def load(tmp_path, fields):
@@ -54,3 +55,13 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_directory_too_deep_for_a_socket_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="shorter directory"):
         load(tmp_path, {"service_name": "a", "data_dir": str(tmp_path / ("x" * 120))})
+
+
+def test_a_trust_policy_is_read_and_checked(tmp_path):
+    fields = {"service_name": "a", "data_dir": str(tmp_path)}
+    trust = {"known": "continue", "stranger": "ignore"}
+    config = load(tmp_path, {**fields, "trust": trust})
+
+    assert config.trust_policy.stranger is Treatment.IGNORE
+    with pytest.raises(ConfigError, match=r"trust.nobody: unknown"):
+        load(tmp_path, {**fields, "trust": {"banned": "continue", "nobody": 1}})

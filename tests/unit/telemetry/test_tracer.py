@@ -10,6 +10,8 @@ from opentelemetry import propagate, trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from zerostate.telemetry import (
     BatchConfig,
@@ -161,6 +163,26 @@ def test_stats_account_for_every_span(receiver):
     assert (stats.started, stats.ended, stats.live) == (6, 5, 1)
     assert stats.destinations["otlp"].exported == 5
     assert stats.imbalance() == {}
+
+
+def test_stats_are_metrics_too(receiver):
+    reader = InMemoryMetricReader()
+    with init_tracer(config(receiver)) as telemetry:
+        telemetry.observe(MeterProvider([reader]))
+        telemetry.get_tracer("t").start_span("x").end()
+        telemetry.force_flush(10)
+        own = {point.name: point.value for point in telemetry.metrics()}
+        data = reader.get_metrics_data()
+
+    names = {
+        metric.name
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert own["otel.sdk.span.started"] == 1
+    assert own["otel.sdk.exporter.span.exported"] == 1
+    assert {"otel.sdk.span.started", "otel.sdk.exporter.span.exported"} <= names
 
 
 def test_secrets_are_masked_before_they_leave(receiver):

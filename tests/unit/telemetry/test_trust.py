@@ -264,3 +264,9 @@ def test_every_decision_is_counted_from_any_thread():
         list(pool.map(lambda _: admit(trust, Relation.MEMBER), range(2000)))
 
     assert trust.stats() == {"member.continue": 2000}
+
+
+def test_plain_words_are_treatments_and_others_are_refused():
+    assert TrustPolicy(known="continue").known is Treatment.CONTINUE
+    with pytest.raises(ConfigError, match=r"trust.known: 'welcome' is none of"):
+        TrustPolicy(known="welcome")
