@@ -39,8 +39,8 @@ class BatchConfig:
     (OTEL_BSP_SCHEDULE_DELAY, there in milliseconds)."""
 
     max_queue_bytes: int = 8 << 20
-    """Encoded bytes that wait for one destination. When full, batches go to the spool,
-    or are dropped and counted."""
+    """Encoded bytes that wait for the endpoint, at least 64 KiB. When full, batches go
+    to the spool, or are dropped and counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,8 @@ class TelemetryConfig:
 
     timeout_s: float | None = None
     """Longest that one export may take, in seconds; 10 by default
-    (OTEL_EXPORTER_OTLP_TIMEOUT, there in milliseconds as the specification has it)."""
+    (OTEL_EXPORTER_OTLP_TIMEOUT, or OTEL_BSP_EXPORT_TIMEOUT if that is shorter; there in
+    milliseconds, as the specification has it)."""
 
     ca_file: Path | None = None
     """Certificates that an https endpoint's must be signed by
@@ -97,6 +98,10 @@ class TelemetryConfig:
     spool_dir: Path | None = None
     """Where batches wait on disk that would be dropped otherwise; they are delivered
     after a restart too. None: no spool."""
+
+    destinations: "tuple[DestinationConfig, ...] | None" = None
+    """Where spans go in place of the endpoint: a vendor, a file. None: to the endpoint
+    that the settings above describe."""
 
     more_destinations: "tuple[DestinationConfig, ...]" = ()
     """Where spans go besides the endpoint: another endpoint, a vendor, a file."""

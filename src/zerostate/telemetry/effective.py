@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, final
 from urllib.parse import unquote, urlsplit
 
 from zerostate.errors import ConfigError
@@ -40,6 +40,12 @@ DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
 
 MAX_TIMEOUT_S: Final = 600.0
 """Longest export that may be asked for, in seconds."""
+
+MAX_DELAY_S: Final = 86_400.0
+"""Longest wait before a partial batch is sent, in seconds."""
+
+MIN_QUEUE_BYTES: Final = 64 << 10
+"""Least that `BatchConfig.max_queue_bytes` may be: some 300 spans."""
 
 _PROTOCOLS: Final = ("http/protobuf", "grpc")
 _COMPRESSIONS: Final = ("none", "gzip", "zstd")
@@ -83,6 +89,7 @@ class EffectiveConfig:
     batch: BatchConfig
     limits: SpanLimits
     sanitising: "SanitiseConfig | None"
+    destinations: "tuple[DestinationConfig, ...] | None"
     more_destinations: "tuple[DestinationConfig, ...]"
     resource_attributes: Mapping[str, str]
     logger: logging.Logger
@@ -122,7 +129,7 @@ class _Settings:
                 except (ValueError, ConfigError) as exc:
                     self.problems.append(f"{variable}: {exc}")
                 break
-        shown = "***" if is_secret and value else str(value)
+        shown = "***" if is_secret and value else without_password(str(value))
         self.origins.append(Origin(name, shown, source))
         return value
 
@@ -168,13 +175,7 @@ def resolve(
             _one_of(_COMPRESSIONS),
             "none",
         ),
-        timeout_s=settings.pick(
-            "timeout_s",
-            config.timeout_s,
-            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"),
-            _parse_ms,
-            10.0,
-        ),
+        timeout_s=_timeout(config, settings),
         ca_file=_file(settings, "ca_file", config.ca_file, "CERTIFICATE"),
         client_certificate_file=_file(
             settings,
@@ -192,6 +193,7 @@ def resolve(
         batch=_batch(config.batch, settings),
         limits=_limits(config.limits, settings),
         sanitising=config.sanitising,
+        destinations=config.destinations,
         more_destinations=config.more_destinations,
         resource_attributes=dict(config.resource_attributes),
         logger=config.logger or logging.getLogger("zerostate.telemetry"),
@@ -226,7 +228,7 @@ def _traces_url(config: TelemetryConfig, settings: _Settings, protocol: str) -> 
     own = settings.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
     if config.otlp_endpoint is None and own:
         name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
-        settings.origins.append(Origin("otlp_endpoint", own, name))
+        settings.origins.append(Origin("otlp_endpoint", without_password(own), name))
         if not _is_http_url(own):
             settings.problems.append(f"{name}: {own!r} is no http or https URL")
         return own
@@ -244,6 +246,32 @@ def _traces_url(config: TelemetryConfig, settings: _Settings, protocol: str) -> 
         )
     base = url.rstrip("/")
     return base if is_grpc or base.endswith(TRACES_PATH) else base + TRACES_PATH
+
+
+def _timeout(config: TelemetryConfig, settings: _Settings) -> float:
+    given = settings.environ.get("OTEL_BSP_EXPORT_TIMEOUT", "").strip()
+    longest_s = MAX_TIMEOUT_S
+    if given and config.timeout_s is None:
+        longest_s = settings.pick(
+            "batch.export_timeout_s",
+            None,
+            ("OTEL_BSP_EXPORT_TIMEOUT",),
+            _parse_ms,
+            MAX_TIMEOUT_S,
+        )
+    timeout_s = settings.pick(
+        "timeout_s",
+        config.timeout_s,
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"),
+        _parse_ms,
+        10.0,
+    )
+    if not _is_number(timeout_s) or not 0 < timeout_s <= MAX_TIMEOUT_S:
+        settings.problems.append(
+            f"timeout_s: {timeout_s!r} is not above 0, up to {MAX_TIMEOUT_S:g} s"
+        )
+        return MAX_TIMEOUT_S
+    return min(timeout_s, longest_s)
 
 
 def _jaeger_ui(config: TelemetryConfig, settings: _Settings) -> str | None:
@@ -297,12 +325,12 @@ def _sampler(config: TelemetryConfig, settings: _Settings) -> Sampler:
         if rate is not None:
             settings.problems.append("sampler: give either sampler or sampling_rate")
         settings.origins.append(Origin("sampler", repr(config.sampler), "argument"))
-        return config.sampler
+        return _own_sampler(config.sampler, settings)
     if rate is not None:
         settings.origins.append(Origin("sampling_rate", str(rate), "argument"))
-        if 0.0 <= rate <= 1.0:
+        if _is_number(rate) and 0.0 <= rate <= 1.0:
             return parent_based(rate)
-        settings.problems.append(f"sampling_rate: {rate} is not between 0 and 1")
+        settings.problems.append(f"sampling_rate: {rate!r} is not between 0 and 1")
         return AlwaysOff()
     name = settings.environ.get(SAMPLER_VARIABLE, "").strip()
     argument = settings.environ.get(ARGUMENT_VARIABLE, "").strip()
@@ -314,6 +342,26 @@ def _sampler(config: TelemetryConfig, settings: _Settings) -> Sampler:
     except ConfigError as exc:
         settings.problems += exc.problems
         return AlwaysOff()
+
+
+def _own_sampler(given: object, settings: _Settings) -> Sampler:
+    """Return `given` as a sampler of ours; the SDK's are taken too."""
+    if callable(getattr(given, "decide", None)):
+        return cast("Sampler", given)
+    if callable(getattr(given, "should_sample", None)):
+        from zerostate.telemetry.sampling.adapters import (  # noqa: PLC0415  # loads the SDK
+            FromSdk,
+        )
+
+        return FromSdk(cast("Any", given))
+    settings.problems.append(
+        f"sampler: {given!r} is neither a Sampler of ours nor the SDK's"
+    )
+    return AlwaysOff()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _limits(argument: SpanLimits | None, settings: _Settings) -> SpanLimits:
@@ -328,10 +376,6 @@ def _limits(argument: SpanLimits | None, settings: _Settings) -> SpanLimits:
 
 def _check(effective: EffectiveConfig, problems: list[str]) -> None:
     batch = effective.batch
-    if not 0 < effective.timeout_s <= MAX_TIMEOUT_S:
-        problems.append(
-            f"timeout_s: {effective.timeout_s} is not above 0, up to {MAX_TIMEOUT_S}"
-        )
     if batch.max_queue_spans < 1:
         problems.append(f"batch.max_queue_spans: {batch.max_queue_spans} is below 1")
     if not 1 <= batch.max_batch_spans <= batch.max_queue_spans:
@@ -339,16 +383,29 @@ def _check(effective: EffectiveConfig, problems: list[str]) -> None:
             f"batch.max_batch_spans: {batch.max_batch_spans} is not between 1 and"
             f" max_queue_spans ({batch.max_queue_spans})"
         )
-    if not batch.delay_s > 0:
-        problems.append(f"batch.delay_s: {batch.delay_s} is not above 0")
-    if batch.max_queue_bytes < 1:
-        problems.append(f"batch.max_queue_bytes: {batch.max_queue_bytes} is below 1")
+    if not 0 < batch.delay_s <= MAX_DELAY_S:
+        problems.append(
+            f"batch.delay_s: {batch.delay_s} is not above 0, up to {MAX_DELAY_S:g}"
+        )
+    if batch.max_queue_bytes < MIN_QUEUE_BYTES:
+        problems.append(
+            f"batch.max_queue_bytes: {batch.max_queue_bytes} is below {MIN_QUEUE_BYTES}"
+        )
     if effective.protocol not in _PROTOCOLS:
         problems.append(f"protocol: {effective.protocol!r} is none of {_PROTOCOLS}")
     if effective.compression not in _COMPRESSIONS:
         problems.append(
             f"compression: {effective.compression!r} is none of {_COMPRESSIONS}"
         )
+
+
+def without_password(url: str) -> str:
+    """Return `url` with what stands before the ``@`` of its host masked."""
+    head, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    if not separator or "@" not in host:
+        return url
+    return f"{head}://***@{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _is_http_url(url: str) -> bool:

@@ -20,6 +20,7 @@ from zerostate.telemetry.export import (
     SpoolConfig,
     TlsConfig,
 )
+from zerostate.telemetry.export.destination import DEFAULT_MAX_REQUEST_BYTES
 from zerostate.telemetry.propagation import install_propagator
 from zerostate.telemetry.recorder import RecordedSpan, RecorderProvider
 from zerostate.telemetry.recorder.encode import SpanEncoder
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
     from zerostate.telemetry.export.metrics import MetricPoint
+
+MAX_WAIT_S: Final = 86_400.0
+"""Longest wait that can be asked for, in seconds: a day stands for ever."""
 
 DEFAULT_TIMEOUT_S: Final = 30.0
 """Longest that `TelemetryHandle.force_flush` and `shutdown` wait unless told."""
@@ -50,6 +54,8 @@ class TelemetryHandle:
         self._config = config
         self._lock = threading.Lock()
         self._is_shut_down = False
+        self._ended = threading.Event()
+        self._handed_over = True
         self._ledger = SpanLedger()
         self._recorder = _recorder(config, self._ledger) if config.enabled else None
         self.provider: Final[TracerProvider] = self._recorder or NoOpTracerProvider()
@@ -98,25 +104,36 @@ class TelemetryHandle:
             True if all was handed over within `timeout_s` seconds.
         """
         recorder = self._recorder
-        if recorder is None or self._is_shut_down:
+        if recorder is None:
             return True
-        return recorder.force_flush(max(1, int(timeout_s * 1000)))
+        if self._is_shut_down:
+            return self._wait_for_end(timeout_s)
+        return recorder.force_flush(max(1, int(_bounded_s(timeout_s) * 1000)))
 
     def shutdown(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Export what is left and stop. Safe to call twice, and from any thread.
+
+        A second call waits for the first and returns the same.
 
         Returns:
             True if all was handed over within `timeout_s` seconds. What was not is
             in the spool, where there is one, or counted as dropped.
         """
         with self._lock:
-            if self._is_shut_down:
-                return True
+            is_first = not self._is_shut_down
             self._is_shut_down = True
-        process_provider.uninstall(self.provider)
-        if self._recorder is None:
-            return True
-        return self._recorder.shutdown(timeout_s)
+        if not is_first:
+            return self._wait_for_end(timeout_s)
+        try:
+            process_provider.uninstall(self.provider)
+            if self._recorder is not None:
+                self._handed_over = self._recorder.shutdown(_bounded_s(timeout_s))
+        finally:
+            self._ended.set()
+        return self._handed_over
+
+    def _wait_for_end(self, timeout_s: float) -> bool:
+        return self._ended.wait(_bounded_s(timeout_s)) and self._handed_over
 
     def __enter__(self) -> Self:
         """Return the handle itself."""
@@ -161,9 +178,12 @@ def _recorder(config: EffectiveConfig, ledger: SpanLedger) -> RecorderProvider:
     encoder = SpanEncoder(
         resource, sanitise=build_sanitiser(config.sanitising), logger=config.logger
     )
+    destinations = config.destinations
+    if destinations is None:
+        destinations = (_endpoint(config),)
     pipeline: ExportPipeline[RecordedSpan] = ExportPipeline(
         encoder.encode,
-        (_endpoint(config), *config.more_destinations),
+        (*destinations, *config.more_destinations),
         config.batch,
         ledger,
         config.logger,
@@ -196,8 +216,16 @@ def _endpoint(config: EffectiveConfig) -> DestinationConfig:
         target=target,
         timeout_s=config.timeout_s,
         max_pending_bytes=config.batch.max_queue_bytes,
+        max_request_bytes=min(DEFAULT_MAX_REQUEST_BYTES, config.batch.max_queue_bytes),
         spool=SpoolConfig(directory=str(spool)) if spool is not None else None,
     )
+
+
+def _bounded_s(timeout_s: object) -> float:
+    """Return a wait that every clock takes: nothing here may raise."""
+    if not isinstance(timeout_s, int | float) or timeout_s != timeout_s:  # noqa: PLR0124  # only NaN differs from itself
+        return DEFAULT_TIMEOUT_S
+    return min(max(0.0, float(timeout_s)), MAX_WAIT_S)
 
 
 def _text(path: object) -> str | None:

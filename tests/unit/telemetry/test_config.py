@@ -1,6 +1,8 @@
 """telemetry.config: arguments, then environment, then defaults; all problems at once."""
 
 import pytest
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import SpanKind
 
 from zerostate.errors import ConfigError
 from zerostate.telemetry.config import BatchConfig, TelemetryConfig
@@ -157,3 +159,47 @@ def test_each_setting_tells_where_it_comes_from_and_hides_secrets():
 def test_a_variable_that_cannot_be_used_is_named(variable, text):
     with pytest.raises(ConfigError, match=variable):
         resolved({variable: text})
+
+
+def test_the_shorter_of_both_export_timeouts_holds():
+    environ = {"OTEL_BSP_EXPORT_TIMEOUT": "1500"}
+
+    assert resolved(environ).timeout_s == 1.5
+    assert resolved({**environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "500"}).timeout_s == 0.5
+    assert resolved(environ, timeout_s=30).timeout_s == 30
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sampling_rate": "0.5"},
+        {"timeout_s": "10"},
+        {"timeout_s": float("inf")},
+        {"batch": BatchConfig(delay_s=float("inf"))},
+        {"batch": BatchConfig(max_queue_bytes=1)},
+        {"sampler": "always"},
+    ],
+)
+def test_what_cannot_be_used_is_refused_at_the_start(fields):
+    with pytest.raises(ConfigError, match=next(iter(fields))):
+        resolved(**fields)
+
+
+def test_a_sampler_of_the_sdk_is_taken():
+    decision = resolved(sampler=ALWAYS_OFF).sampler.decide(
+        parent=None,
+        trace_id=1,
+        name="x",
+        kind=SpanKind.INTERNAL,
+        attributes=None,
+        links=(),
+    )
+
+    assert not decision.record
+
+
+def test_a_password_in_an_endpoint_is_not_shown():
+    config = resolved(otlp_endpoint="https://user:secret@h:1/base")
+
+    assert "secret" not in str(config.origins)
+    assert config.traces_url == "https://user:secret@h:1/base/v1/traces"

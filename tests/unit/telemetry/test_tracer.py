@@ -1,6 +1,7 @@
 """init_tracer and its handle, against a real OTLP receiver on loopback."""
 
 import http.server
+import math
 import subprocess
 import sys
 import threading
@@ -144,10 +145,42 @@ def test_flush_and_shutdown_keep_their_time_when_the_receiver_hangs(receiver):
 
     assert not telemetry.force_flush(0.05)
     assert not telemetry.shutdown(0.05)
-    assert telemetry.shutdown(0.05)
+    assert not telemetry.shutdown(0.05)
+    assert not telemetry.force_flush(0.05)
     stats = telemetry.stats()
     assert stats.destinations["otlp"].dropped == {"shutdown": 1}
     assert stats.imbalance() == {}
+
+
+@pytest.mark.parametrize("timeout_s", [math.inf, math.nan, 1e10, None, -1])
+def test_a_timeout_that_makes_no_sense_loses_nothing(receiver, timeout_s):
+    telemetry = init_tracer(config(receiver))
+    telemetry.get_tracer("t").start_span("x").end()
+    telemetry.force_flush(timeout_s)
+    telemetry.shutdown(timeout_s)
+
+    stats = telemetry.stats()
+    assert stats.imbalance() == {}
+    assert stats.destinations["otlp"].queued == 0
+
+
+def test_destinations_may_stand_in_place_of_the_endpoint(receiver, tmp_path):
+    path = tmp_path / "spans.jsonl"
+    to_file = DestinationConfig(name="file", target=FileTarget(path=str(path)))
+    with init_tracer(config(receiver, destinations=(to_file,))) as telemetry:
+        telemetry.get_tracer("t").start_span("once").end()
+
+    assert receiver.requests == []
+    assert '"once"' in path.read_text()
+    assert set(telemetry.stats().destinations) == {"file"}
+
+
+def test_a_small_bound_in_bytes_is_enough_to_set(receiver):
+    batch = BatchConfig(max_queue_bytes=64 << 10)
+    with init_tracer(config(receiver, batch=batch)) as telemetry:
+        telemetry.get_tracer("t").start_span("x").end()
+
+    assert len(receiver.spans()) == 1
 
 
 def test_stats_account_for_every_span(receiver):
