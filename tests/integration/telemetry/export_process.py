@@ -16,6 +16,9 @@ from zerostate.telemetry.export import (
     SpoolConfig,
 )
 
+FORKS = 12
+CHILD_FLUSH_S = 10
+
 
 def put(pipeline, ledger, first: int, count: int) -> None:
     for span in range(first, first + count):
@@ -33,6 +36,20 @@ def child_work(pipeline, ledger) -> None:
     before = ledger.snapshot()
     put(pipeline, ledger, 5000, 7)
     say(f"child {before.ended} {before.queue_spans} {before.imbalance()}")
+
+
+def fork_around_first_export(pipeline, ledger) -> None:
+    """Fork while the threads do for the first time what they do."""
+    put(pipeline, ledger, 50, 50)  # a batch is full: the export begins
+    children = []
+    for number in range(FORKS):
+        child = os.fork()
+        if child == 0:
+            put(pipeline, ledger, 5000 + number, 1)
+            os._exit(0 if pipeline.force_flush(CHILD_FLUSH_S) else 1)
+        children.append(child)
+    failed = sum(os.waitpid(child, 0)[1] != 0 for child in children)
+    say(f"{FORKS} children, {failed} failed")
 
 
 def main() -> None:
@@ -66,6 +83,8 @@ def main() -> None:
         process = context.Process(target=child_work, args=(pipeline, ledger))
         process.start()
         process.join()
+    elif mode == "first-export":
+        fork_around_first_export(pipeline, ledger)
     elif mode == "raise":
         raise SystemExit(3)
     elif mode == "spool":

@@ -19,12 +19,13 @@ from zerostate.telemetry.export import (
 )
 
 PROGRAM = Path(__file__).with_name("export_process.py")
+IMPORT_WATCH = PROGRAM.with_name("export_import_watch.py")
 TESTS = PROGRAM.parents[2]
 
 
-def run(mode: str, url: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, program: Path = PROGRAM) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(PROGRAM), mode, url],
+        [sys.executable, str(program), *arguments],
         capture_output=True,
         text=True,
         timeout=60,
@@ -66,6 +67,26 @@ def test_a_forked_child_sends_its_own_spans_and_not_its_parents(mode: str) -> No
     assert result.returncode == 0
     assert "child 0 0 {}" in result.stdout
     assert result.stderr == ""
+
+
+def test_children_forked_around_the_first_export_can_export() -> None:
+    with Receiver() as receiver:
+        result = run("first-export", receiver.url)
+
+        children = [span for span in received(receiver) if span >= 5000]
+    assert children == list(range(5000, 5012))
+    assert "12 children, 0 failed\n" in result.stdout
+
+
+def test_no_thread_of_the_pipeline_imports_what_a_fork_could_leave_locked(
+    tmp_path: Path,
+) -> None:
+    with Receiver() as receiver:
+        result = run(str(receiver.port), str(tmp_path), program=IMPORT_WATCH)
+
+    settled, late = result.stdout.splitlines()
+    assert settled == "['gzip', 'zstd', 'gone', 'grpc', 'file']"
+    assert late == "late: []"
 
 
 def test_what_was_spooled_outlives_a_killed_process(tmp_path: Path) -> None:

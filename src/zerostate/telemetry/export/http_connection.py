@@ -47,13 +47,18 @@ class HttpAnswer:
 class HttpConnection:
     """Keeps one connection open between requests, and opens it when needed.
 
-    All its failures are OSErrors. Used by one thread, but for `abort`.
+    The host is ASCII, and all failures of a request are OSErrors. Used by one thread,
+    but for `abort`.
     """
 
     def __init__(
         self, host: str, port: int, context: "ssl.SSLContext | None" = None
     ) -> None:
         self._address = (host, port)
+        # As bytes: of text, the resolver would import the codec for international
+        # names on the exporting thread, and a fork in the middle of an import leaves
+        # its lock held for ever in the child.
+        self._lookup = (host.encode("ascii"), port)
         self._context = context
         self._socket: socket.socket | None = None
         self._pending = b""
@@ -118,7 +123,7 @@ class HttpConnection:
     def _connect(self, deadline: float) -> socket.socket:
         error: OSError = OSError(f"{self._address[0]} has no address")
         for family, kind, protocol, _, address in socket.getaddrinfo(
-            *self._address, type=socket.SOCK_STREAM
+            *self._lookup, type=socket.SOCK_STREAM
         ):
             connection = socket.socket(family, kind, protocol)
             try:

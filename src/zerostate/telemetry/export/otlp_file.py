@@ -15,6 +15,7 @@ from zerostate.telemetry.export.batch import (
     Target,
     Transport,
 )
+from zerostate.telemetry.export.otlp_json import json_line
 
 COMPONENT_TYPE: Final = "otlp_file_span_exporter"
 """Not in the conventions, which list none for files; formed as theirs are."""
@@ -88,10 +89,6 @@ class _FileTransport(Transport):
 
     @override
     def prepare(self, payload: bytes) -> bytes:
-        from zerostate.telemetry.export.otlp_json import (  # noqa: PLC0415  # json
-            json_line,
-        )
-
         return json_line(payload)
 
     @override

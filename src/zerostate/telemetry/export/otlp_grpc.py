@@ -48,6 +48,9 @@ _RETRYABLE: Final = frozenset(
 )
 """OTLP specification, "Failures"; RESOURCE_EXHAUSTED only with a RetryInfo."""
 
+_LOADED_WITH_A_CHANNEL: Final = ("grpc.experimental", "grpc._channel")
+"""Modules that grpc itself imports late."""
+
 _ABANDONED: Final[list[object]] = []
 """Channels that a forked child inherited: to close or collect one could hang."""
 
@@ -108,6 +111,10 @@ class _GrpcTransport(Transport):
         # By name: the layering rules keep `import grpc` in the stack, where it is
         # always installed.
         self._grpc = load_optional("grpc", extra="grpc", setting="protocol: grpc")
+        # What it would import with its first channel, on the exporting thread: a fork
+        # in the middle of an import leaves its lock held for ever in the child.
+        for module in _LOADED_WITH_A_CHANNEL:
+            load_optional(module, extra="grpc", setting="protocol: grpc")
         self._target = target
         self._is_encrypted = urlsplit(target.url).scheme == "https"
         self._files = target.tls.read() if self._is_encrypted else (None, None, None)

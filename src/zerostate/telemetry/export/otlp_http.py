@@ -108,7 +108,7 @@ class _HttpTransport(Transport):
             answer = self._connection.post(head, body, timeout_s)
         except TimeoutError:
             return Retryable("timeout", f"no answer within {timeout_s:g} s")
-        except (OSError, UnicodeError) as error:  # the latter: a name DNS cannot have
+        except (OSError, ValueError) as error:  # the latter: a name TLS cannot have
             return Retryable("connection", str(error) or type(error).__name__)
         return _outcome(answer)
 

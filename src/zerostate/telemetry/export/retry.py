@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from time import time
 from typing import TYPE_CHECKING, Final
 
 from zerostate.errors import ConfigError
@@ -19,20 +20,23 @@ _HTTP_DATE: Final = re.compile(
 )
 """IMF-fixdate, which all HTTP servers must send (RFC 9110, section 5.6.7)."""
 
-_MONTHS: Final = [
-    "Jan",
-    "Feb",
-    "Mar",
-    "Apr",
-    "May",
-    "Jun",
-    "Jul",
-    "Aug",
-    "Sep",
-    "Oct",
-    "Nov",
-    "Dec",
-]
+_DAYS_OF_MONTHS: Final = {
+    "Jan": 31,
+    "Feb": 28,
+    "Mar": 31,
+    "Apr": 30,
+    "May": 31,
+    "Jun": 30,
+    "Jul": 31,
+    "Aug": 31,
+    "Sep": 30,
+    "Oct": 31,
+    "Nov": 30,
+    "Dec": 31,
+}
+
+_DAYS_BEFORE_1970: Final = 719_163
+"""Up to and with 1 January 1970, from 1 January of year 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +103,34 @@ def parse_retry_after(text: str, now: "datetime | None" = None) -> float | None:
     date = _HTTP_DATE.fullmatch(text)
     if date is None:
         return None
-    from datetime import UTC, datetime  # noqa: PLC0415  # 1 MB, rarely needed
-
-    day, month, year, hour, minute, second = date.groups()
-    try:
-        then = datetime(
-            int(year),
-            _MONTHS.index(month) + 1,
-            int(day),
-            int(hour),
-            int(minute),
-            int(second),
-            tzinfo=UTC,
-        )
-    except ValueError:
+    then_s = _unix_s(date)
+    if then_s is None:
         return None
-    wait_s = (then - (now or datetime.now(UTC))).total_seconds()
+    wait_s = then_s - (time() if now is None else now.timestamp())
     return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _unix_s(date: re.Match[str]) -> int | None:
+    # By hand: this runs on an exporting thread, where nothing may be imported (a fork
+    # would leave the import's lock held in the child), and datetime costs 1 MB.
+    month = date[2]
+    day, year, hour, minute, second = (int(date[n]) for n in (1, 3, 4, 5, 6))
+    if month not in _DAYS_OF_MONTHS or year < 1:
+        return None
+    days, is_leap = _DAYS_OF_MONTHS[month], _is_leap(year)
+    length = days + 1 if month == "Feb" and is_leap else days
+    is_time = hour < 24 and minute < 60 and second < 60  # noqa: PLR2004  # a day's parts
+    if not (1 <= day <= length and is_time):
+        return None
+    months = list(_DAYS_OF_MONTHS)
+    before = months.index(month)
+    passed = sum(_DAYS_OF_MONTHS[m] for m in months[:before])
+    passed += is_leap and before > 1
+    full = year - 1
+    leap_days = full // 4 - full // 100 + full // 400
+    total = full * 365 + leap_days + passed + day - _DAYS_BEFORE_1970
+    return ((total * 24 + hour) * 60 + minute) * 60 + second
+
+
+def _is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)

@@ -45,6 +45,39 @@ def test_any_retry_after_is_bounded_or_ignored(text: str) -> None:
     assert wait_s is None or 0 <= wait_s <= MAX_RETRY_AFTER_S
 
 
+@given(st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))
+def test_any_date_is_counted_as_the_calendar_does(
+    then: datetime, now: datetime
+) -> None:
+    then = then.replace(microsecond=0)
+    text = f"{then:%a, %d %b} {then.year:04d} {then:%H:%M:%S} GMT"
+    expected_s = min(max((then - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+
+    assert parse_retry_after(text, now) == pytest.approx(expected_s, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("day", "is_date"),
+    [
+        ("29 Feb 2096", True),
+        ("29 Feb 2100", False),
+        ("30 Feb 2096", False),
+        ("00 Mar 2096", False),
+        ("31 Apr 2096", False),
+        ("31 Dec 0000", False),
+    ],
+)
+def test_a_day_that_no_calendar_has_is_no_date(day: str, *, is_date: bool) -> None:
+    wait_s = parse_retry_after(f"Sun, {day} 10:00:00 GMT", NOW)
+
+    assert wait_s == (MAX_RETRY_AFTER_S if is_date else None)
+
+
+@pytest.mark.parametrize("time", ["24:00:00", "10:60:00", "10:00:60"])
+def test_a_time_that_no_day_has_is_no_date(time: str) -> None:
+    assert parse_retry_after(f"Sun, 22 Nov 2026 {time} GMT", NOW) is None
+
+
 def test_waits_double_up_to_the_longest() -> None:
     retry = RetryConfig(initial_s=1, max_s=30)
 
