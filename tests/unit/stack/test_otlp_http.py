@@ -202,14 +202,19 @@ def test_healthz_answers_and_other_methods_are_refused(receiver):
 
 def test_a_cancelled_write_is_counted():
     class _Stuck:
+        def __init__(self):
+            self.reached = asyncio.Event()
+
         async def write(self, batch):
+            self.reached.set()
             await asyncio.Event().wait()
 
     async def run():
         ledger = Ledger()
-        accept = Ingest(_Stuck(), ledger).accept(_BODY, decode_protobuf)
+        store = _Stuck()
+        accept = Ingest(store, ledger).accept(_BODY, decode_protobuf)
         task = asyncio.create_task(accept)
-        await asyncio.sleep(0)
+        await store.reached.wait()
         assert ledger.queued_spans == 2
         assert ledger.is_balanced()
         task.cancel()

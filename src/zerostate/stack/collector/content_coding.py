@@ -9,6 +9,9 @@ CODINGS: Final = ("identity", "gzip", "deflate")
 MAX_GZIP_MEMBERS: Final = 16
 """Members of a gzip body: senders write one; each costs a decompressor and a copy."""
 
+_MAX_EXPANSION: Final = 1032
+"""Bytes that one byte can become: deflate writes 258 equal ones in two bits."""
+
 _WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}
 
 
@@ -18,6 +21,12 @@ class TooLargeError(Exception):
 
 class MalformedBodyError(Exception):
     """The body is not in the coding it claims. Stays within the collector."""
+
+
+def longest_decoded_bytes(body: bytes, coding: str, max_bytes: int) -> int:
+    """Return how long `decode_body`'s result can be, without looking into `body`."""
+    expansion = 1 if coding == "identity" else _MAX_EXPANSION
+    return min(max_bytes, len(body) * expansion)
 
 
 def decode_body(body: bytes, coding: str, max_bytes: int) -> bytes:

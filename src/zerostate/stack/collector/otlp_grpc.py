@@ -8,15 +8,19 @@ from typing import Any, Final, final
 import grpc.aio  # type: ignore[import-untyped]  # grpcio ships no types
 
 from zerostate.errors import OtlpDecodeError, PortInUseError, StoreUnavailableError
+from zerostate.stack.collector.held_bytes import BusyError
 from zerostate.stack.collector.ingest import Ingest
 from zerostate.stack.otlp import decode_protobuf, export_response_protobuf
 
-MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-"""Longest message, decompressed; grpcio answers RESOURCE_EXHAUSTED above it."""
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""Longest message, decompressed; grpcio answers RESOURCE_EXHAUSTED above it. A full
+batch of the SDK is below 1 MiB, one of the Collector (8192 spans) about 4 MiB."""
 
-MAX_CONCURRENT_CALLS: Final = 256
-"""Calls served at once, far more than exporters open: those beyond are answered
-RESOURCE_EXHAUSTED, which the specification lets senders take as final."""
+MAX_CONCURRENT_CALLS: Final = 32
+"""Calls served at once: those beyond are answered RESOURCE_EXHAUSTED, which the
+specification lets senders take as final. grpcio decompresses by itself, before we can
+enter what a call holds, so that this many longest messages, 256 MiB, come on top of
+`MAX_HELD_BYTES` for a moment."""
 
 _SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
 
@@ -67,7 +71,14 @@ class GrpcReceiver:
 
     async def _export(self, body: bytes, context: Any) -> bytes:  # noqa: ANN401 - grpcio is untyped
         try:
-            decoded = await self._ingest.accept(body, decode_protobuf)
+            with self._ingest.held.share() as share:
+                share.hold(len(body))
+                decoded = await self._ingest.accept(body, decode_protobuf)
+        except BusyError as error:
+            self._ingest.ledger.refuse("busy")
+            # Senders try again after UNAVAILABLE, not after RESOURCE_EXHAUSTED.
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            raise
         except OtlpDecodeError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise

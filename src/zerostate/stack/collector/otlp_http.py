@@ -15,8 +15,8 @@ from zerostate.stack.collector.content_coding import (
     CODINGS,
     MalformedBodyError,
     TooLargeError,
-    decode_body,
 )
+from zerostate.stack.collector.held_bytes import BodyShare, BusyError
 from zerostate.stack.collector.ingest import Ingest
 from zerostate.stack.collector.ledger import RefusalReason
 from zerostate.stack.otlp import (
@@ -34,9 +34,6 @@ MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 
 MAX_DECODED_BYTES: Final = 16 * 1024 * 1024
 """Longest body without its content coding: about 50,000 spans."""
-
-MAX_HELD_BYTES: Final = 128 * 1024 * 1024
-"""Bytes of bodies held by all requests together before more are refused."""
 
 READ_TIMEOUT_S: Final = 30.0
 """Longest wait for a whole body, in seconds: 8 MiB over a slow link."""
@@ -120,7 +117,6 @@ class _Receiver:
     def __init__(self, ingest: Ingest, read_timeout_s: float) -> None:
         self._ingest = ingest
         self._read_timeout_s = read_timeout_s
-        self._held_bytes = 0
 
     async def export(self, request: Request) -> Response:
         """Answer one export request."""
@@ -131,10 +127,13 @@ class _Receiver:
             known = ", ".join(_ENCODINGS)
             message = f"Content-Type must be one of {known}"
             return _JSON.refuse(415, _INVALID_ARGUMENT, message)
-        held = _Held()
         try:
-            body = await self._body(request, held)
-            decoded = await self._ingest.accept(body, encoding.decode)
+            with self._ingest.held.share() as share:
+                body = await self._body(request, share)
+                decoded = await self._ingest.accept(body, encoding.decode)
+        except BusyError as error:
+            self._ingest.ledger.refuse("busy")
+            return encoding.refuse(503, _UNAVAILABLE, str(error))
         except _RefusedError as refusal:
             self._ingest.ledger.refuse(refusal.reason)
             return encoding.refuse(refusal.http_status, refusal.rpc_code, str(refusal))
@@ -142,12 +141,10 @@ class _Receiver:
             return encoding.refuse(400, _INVALID_ARGUMENT, str(error))
         except StoreUnavailableError as error:
             return encoding.refuse(503, _UNAVAILABLE, str(error))
-        finally:
-            self._held_bytes -= held.count_bytes
         reply = encoding.response(decoded.rejected_spans, decoded.rejected_because)
         return Response(reply, media_type=encoding.media_type)
 
-    async def _body(self, request: Request, held: "_Held") -> bytes:
+    async def _body(self, request: Request, share: BodyShare) -> bytes:
         coding = request.headers.get("content-encoding", "identity").strip().lower()
         if coding not in CODINGS:
             raise _RefusedError(
@@ -158,7 +155,7 @@ class _Receiver:
             )
         try:
             async with asyncio.timeout(self._read_timeout_s):
-                raw = await self._raw_body(request, held)
+                raw = await self._raw_body(request, share)
         except TimeoutError as error:
             raise _RefusedError(
                 "too_slow",
@@ -167,7 +164,7 @@ class _Receiver:
                 f"the body did not arrive within {self._read_timeout_s:g} s",
             ) from error
         try:
-            return decode_body(raw, coding, MAX_DECODED_BYTES)
+            return await self._ingest.inflate(raw, coding, MAX_DECODED_BYTES, share)
         except TooLargeError as error:
             raise _too_large(MAX_DECODED_BYTES, "decoded") from error
         except MalformedBodyError as error:
@@ -175,7 +172,7 @@ class _Receiver:
                 "malformed", 400, _INVALID_ARGUMENT, str(error)
             ) from error
 
-    async def _raw_body(self, request: Request, held: "_Held") -> bytes:
+    async def _raw_body(self, request: Request, share: BodyShare) -> bytes:
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
             raise _too_large(MAX_BODY_BYTES, "as sent")
@@ -183,26 +180,14 @@ class _Receiver:
         try:
             async for part in request.stream():
                 parts.append(part)
-                held.count_bytes += len(part)
-                self._held_bytes += len(part)
-                if held.count_bytes > MAX_BODY_BYTES:
+                share.hold(share.count_bytes + len(part))
+                if share.count_bytes > MAX_BODY_BYTES:
                     raise _too_large(MAX_BODY_BYTES, "as sent")
-                if self._held_bytes > MAX_HELD_BYTES:
-                    raise _RefusedError(
-                        "busy", 503, _UNAVAILABLE, "too many requests at once"
-                    )
         except ClientDisconnect as error:
             raise _RefusedError(
                 "disconnected", 400, _INVALID_ARGUMENT, "the body was cut off"
             ) from error
         return b"".join(parts)
-
-
-@dataclass(slots=True)
-class _Held:
-    """Bytes of body that one request holds."""
-
-    count_bytes: int = 0
 
 
 def _too_large(limit_bytes: int, how: str) -> _RefusedError:
