@@ -241,6 +241,29 @@ def test_a_write_cut_off_by_a_full_disk_leaves_no_trace(tmp_path):
     assert _with_store(tmp_path, again) == [1, 3]
 
 
+def test_failed_writes_leave_no_files_behind(tmp_path):
+    async def work(store):
+        for fits_bytes in (0, 8, 40):
+            with _files_at_most(fits_bytes):
+                with pytest.raises(StoreUnavailableError, match="cannot write the log"):
+                    await store.write(_one(1))
+            assert _logs(tmp_path) == []
+        assert store.counters.log_bytes == 0
+        await store.write(_one(2))
+        assert len(_logs(tmp_path)) == 1
+        return await _numbers(store)
+
+    assert _with_store(tmp_path, work) == [2]
+    assert _with_store(tmp_path, _numbers) == [2]
+
+
+def test_a_disk_full_at_start_is_told_with_advice_and_the_lock_given_back(tmp_path):
+    with _files_at_most(0):
+        with pytest.raises(StoreUnavailableError, match="make room on its disk"):
+            DurableStore.open(tmp_path)
+    assert _with_store(tmp_path, _write(1)) == [1]
+
+
 def test_writes_beyond_what_may_wait_are_refused(tmp_path):
     big = TraceBatch((), bytes(MAX_WAITING_BYTES // 2 + 1), 1)
 

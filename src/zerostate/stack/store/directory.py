@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -54,8 +55,15 @@ class DataDirectory:
                 f"data directory {self.path} is in use by process {holder or '?'}; "
                 "stop that one, or choose another directory with --data"
             ) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._lock)
+            raise StoreUnavailableError(
+                f"data directory {self.path} cannot be written to: {error.strerror}; "
+                "make room on its disk, or choose another directory with --data"
+            ) from error
 
     def generations(self) -> list[int]:
         """Return the numbers of the log files present, oldest first."""
@@ -70,11 +78,18 @@ class DataDirectory:
         """Create a generation's empty log file, durably, and return its descriptor.
 
         Raises:
-            OSError: The disk refused.
+            OSError: The disk refused; as far as it lets us, no file is left.
         """
+        path = self.generation_path(number)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(self.generation_path(number), flags, _PRIVATE_FILE)
-        self._sync()
+        descriptor = os.open(path, flags, _PRIVATE_FILE)
+        try:
+            self._sync()
+        except OSError:
+            os.close(descriptor)
+            with suppress(OSError):
+                path.unlink()
+            raise
         return descriptor
 
     def open_generation(self, number: int) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -52,12 +52,26 @@ class WriteAheadLog:
     it after somebody has repaired a file. The damaged file is left as it is.
     """
 
-    def __init__(self, directory: DataDirectory, bounds: StoreBounds) -> None:
+    def __init__(
+        self,
+        directory: DataDirectory,
+        bounds: StoreBounds,
+        *,
+        sync: Callable[[int], None] = os.fdatasync,
+    ) -> None:
+        """Wire a log; `replay` reads what is there.
+
+        Args:
+            directory: Where its files are.
+            bounds: When a new file is begun.
+            sync: Puts what was written to a descriptor on disk, or raises OSError.
+        """
         self.report = ReplayReport()
         self.sizes: dict[int, int] = {}
         """Bytes of each generation's file."""
         self._directory = directory
         self._bounds = bounds
+        self._sync = sync
         self._descriptor = -1
         self._current = -1
         self._header = b""
@@ -107,7 +121,7 @@ class WriteAheadLog:
         self._header = header
         if end == 0:
             self._write_header()
-        os.fdatasync(self._descriptor)
+        self._sync(self._descriptor)
         self._synced_bytes = self.sizes[number]
 
     def count_replayed(self, span_count: int) -> None:
@@ -130,7 +144,7 @@ class WriteAheadLog:
                 self.sizes[self._current] += sum(map(len, records))
                 self._spans += sum(one.span_count for one in group)
                 written += [self._current] * len(group)
-            os.fdatasync(self._descriptor)
+            self._sync(self._descriptor)
             self._synced_bytes = self.sizes[self._current]
         except OSError as error:
             self._abandon()
@@ -166,7 +180,7 @@ class WriteAheadLog:
 
     def _rotate(self) -> None:
         if self._descriptor >= 0:
-            os.fdatasync(self._descriptor)
+            self._sync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
         # Counted up first: after a failure the number may be taken on disk.
@@ -183,15 +197,27 @@ class WriteAheadLog:
         self.sizes[self._current] = HEADER_BYTES
 
     def _abandon(self) -> None:
-        """Leave the current file: after a failed write or sync its end is unknown."""
+        """Leave the current file: after a failed write or sync its end is unknown.
+
+        One of which nothing was synced goes altogether, or each failed write would
+        leave a file.
+        """
         if self._descriptor < 0:
             return
         descriptor, self._descriptor = self._descriptor, -1
         try:
-            os.ftruncate(descriptor, self._synced_bytes)
-            self.sizes[self._current] = self._synced_bytes
+            if self._synced_bytes:
+                os.ftruncate(descriptor, self._synced_bytes)
+                self.sizes[self._current] = self._synced_bytes
+            else:
+                self._directory.remove_generation(self._current)
+                del self.sizes[self._current]
         except OSError:
-            _log.warning("cannot cut log generation %d", self._current, exc_info=True)
+            _log.warning(
+                "cannot undo what was written to log generation %d",
+                self._current,
+                exc_info=True,
+            )
         finally:
             os.close(descriptor)
 
@@ -214,7 +240,7 @@ class WriteAheadLog:
         if self._descriptor < 0:
             return
         try:
-            os.fdatasync(self._descriptor)
+            self._sync(self._descriptor)
         finally:
             os.close(self._descriptor)
             self._descriptor = -1
