@@ -47,7 +47,9 @@
   - QueryError
     . InvalidQueryError
     . TraceNotFoundError
+    . TraceIncompleteError      spans of a trace that should be whole never arrived
   - InputFileError              a file the user named cannot be used
+  - OutputError                 standard output does not take the result
   - ProcessError                a process that we started did not do its part
     . PortInUseError
   - InternalError               a bug of ours; please report it
@@ -394,10 +396,22 @@ class TraceNotFoundError(QueryError):
     code = "trace_not_found"
 
 
+class TraceIncompleteError(QueryError):
+    """Spans of a trace that should be whole never arrived."""
+
+    code = "trace_incomplete"
+
+
 class InputFileError(ZeroStateError):
     """A file that the user named cannot be used."""
 
     code = "input_file"
+
+
+class OutputError(ZeroStateError):
+    """Standard output does not take the result; some of it may have been written."""
+
+    code = "output"
 
 
 class ProcessError(ZeroStateError):

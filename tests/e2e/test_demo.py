@@ -1,6 +1,8 @@
 """One task across real processes: what ``zerostate demo --once --json`` promises."""
 
 import hashlib
+import os
+import subprocess
 
 import pytest
 
@@ -167,12 +169,13 @@ def test_more_peers_are_more_members(tmp_path):
 
 
 def test_another_module_and_input_are_run(tmp_path):
-    text = tmp_path / "text.txt"
-    text.write_text("one two\nthree\n")
-
-    code, report, running = run_json(
-        tmp_path, "--input", str(text), "--module", str(TASKS / "word_count.wasm")
-    )
+    # A named pipe, as in --input <(command): only the demo itself can read it.
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sh", "-c", 'printf "one two\\nthree\\n" >"$0"', pipe]):
+        code, report, running = run_json(
+            tmp_path, "--input", str(pipe), "--module", str(TASKS / "word_count.wasm")
+        )
 
     assert code == 0, "".join(running.progress)
     assert report["task"]["output_preview"].split() == ["2", "3", "14"]

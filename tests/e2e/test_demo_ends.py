@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from e2e.demo_process import REPOSITORY, TASKS, demo
+from e2e.demo_process import REPOSITORY, TASKS, demo, span_named
 from zerostate.cli.processes import CLIENT_GRACE_S
 
 pytestmark = pytest.mark.e2e
@@ -27,6 +27,10 @@ def test_a_peer_killed_in_the_middle_of_its_task_is_told_with_all_it_had_sent(tm
         killed_at_s = time.monotonic()
         running.wait_for("the trace has gaps")
         took_s = time.monotonic() - killed_at_s
+        url = running.wait_for("Running on at").split()[3].rstrip(";")
+        with urllib.request.urlopen(f"{url}/api/v3/services", timeout=5) as answer:
+            assert answer.status == 200
+        running.signal(signal.SIGINT)
         code, out = running.finish()
 
     # From the kill until it is reported, and the trace is read back on top.
@@ -45,6 +49,25 @@ def test_a_peer_killed_in_the_middle_of_its_task_is_told_with_all_it_had_sent(tm
     ]
     assert "See it at http://127.0.0.1:" in out
     assert "error: " in "".join(running.progress)
+    assert running.processes_left() == []
+
+
+def test_a_requester_killed_in_the_middle_leaves_what_was_known(tmp_path):
+    with demo(tmp_path, "--once", "--module", LOOP) as running:
+        running.wait_for("took task")
+        wait_for_operation(running.ui(), "executor", "execution.wasm.instantiate")
+        os.kill(running.pid_of("requester"), signal.SIGKILL)
+        code, out = running.finish()
+
+    assert code == 1
+    assert "error: requester went away" in "".join(running.progress)
+    assert "\nTrace " in out
+    assert "\n  id             task-" in out
+    assert "execution.wasm.instantiate" in out
+    assert (
+        "`zerostate up` shows the trace again, at http://127.0.0.1:16686/trace/" in out
+    )
+    assert "See it at" not in out
     assert running.processes_left() == []
 
 
@@ -82,13 +105,18 @@ def test_sigterm_before_the_result_drains_everything(tmp_path):
     assert running.processes_left() == []
 
 
-def test_ctrl_c_before_the_result_is_an_interruption(tmp_path):
-    with demo(tmp_path, "--module", LOOP) as running:
+def test_ctrl_c_before_the_result_is_an_interruption_with_the_trace_so_far(tmp_path):
+    with demo(tmp_path, "--json", "--module", LOOP) as running:
         running.wait_for("took task")
         running.signal(signal.SIGINT)
-        code, _ = running.finish()
+        code, out = running.finish()
 
     assert code == 130
+    report = json.loads(out)
+    assert report["error"]["code"] == "interrupted"
+    assert len(report["trace_id"]) == 32
+    root = span_named(report, "task.run")
+    assert root["attributes"]["task.id"] == report["task"]["id"]
     assert running.processes_left() == []
 
 

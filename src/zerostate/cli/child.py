@@ -29,7 +29,9 @@ def die_with_parent(parent_pid: int) -> None:
     """Ask the kernel to kill this process as soon as its parent has died.
 
     Also after ``kill -9`` of the parent, which leaves it no chance to clean up. Linux
-    only; the parent is the thread that forked, so that has to be a lasting one.
+    only; the parent is the thread that forked, so that has to be a lasting one. The
+    module may then ask for another signal: a peer takes SIGTERM instead, to end its
+    worker and its connections within a deadline of its own.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:

@@ -15,8 +15,9 @@ MAX_LINE_BYTES: Final = 1 << 20
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 
-Progress = Callable[[str, str], None]
-"""Called with a stage (``guild.formed``) and a text for people."""
+Progress = Callable[[str, str, Mapping[str, object]], None]
+"""Called with a stage (``guild.formed``), a text for people, and what programs may want
+to keep, e.g. the ids of the task that has begun."""
 
 
 class ControlError(ReportedError):
@@ -92,16 +93,13 @@ class ControlClient:
     ) -> Mapping[str, object]:
         while True:
             match await self._read_line(reader, method):
-                case {"progress": {"stage": str(stage), "text": str(text)}}:
+                case {"progress": {"stage": str(stage), "text": str(text), **rest}}:
                     if on_progress is not None:
-                        on_progress(stage, text)
+                        on_progress(stage, text, _object(rest.get("data")))
                 case {"result": dict(result)}:
                     return result
                 case {"error": {"code": str(code), "message": str(message), **rest}}:
-                    data = rest.get("data")
-                    raise ControlError(
-                        code, message, data if isinstance(data, dict) else {}
-                    )
+                    raise ControlError(code, message, _object(rest.get("data")))
                 case _:
                     raise ProcessError(
                         f"{self._name} answered {method!r} with nonsense"
@@ -117,3 +115,7 @@ class ControlClient:
             raise ProcessError(
                 f"{self._name} answered {method!r} with a malformed line"
             ) from exc
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,23 +1,21 @@
 """``zerostate demo``: one task across real processes, and its trace."""
 
 import asyncio
-import shutil
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from zerostate.cli.concurrency import concurrently
-from zerostate.cli.control import ControlError
 from zerostate.cli.failures import EXIT_ENVIRONMENT, EXIT_OK, Failure, failure_of
+from zerostate.cli.file_copy import sendable_path
 from zerostate.cli.interrupts import StopRequest, stop_requests
 from zerostate.cli.network import (
     MAX_PEERS,
     MIN_PEERS,
     Network,
     NetworkPlan,
-    Peer,
     connect_all,
     start_network,
 )
@@ -26,29 +24,20 @@ from zerostate.cli.places import (
     default_data_dir,
     default_input,
     default_module,
-    make_run_dir,
     require_linux,
 )
 from zerostate.cli.processes import Supervisor
 from zerostate.cli.progress import Progress
-from zerostate.cli.query import open_query
-from zerostate.cli.report import DemoReport
-from zerostate.errors import ConfigError, InternalError, ProcessError, ZeroStateError
-
-TASK_DEADLINE_S: Final = 60.0
-"""How long the requester waits for the task's result, in seconds."""
-
-SUBMIT_TIMEOUT_S: Final = TASK_DEADLINE_S + 30.0
-"""The same with guild and payment around it, in seconds."""
-
-FLUSH_TIMEOUT_S: Final = 3.0
-"""How long a peer may take to export all it has, in seconds."""
-
-TRACE_TIMEOUT_S: Final = 10.0
-"""How long to look for a whole trace, in seconds."""
-
-BROKEN_TRACE_TIMEOUT_S: Final = 2.0
-"""The same when a process has died: what it had not exported will never come."""
+from zerostate.cli.report import DemoReport, how_to_see_again
+from zerostate.cli.run_dir import run_directory
+from zerostate.cli.story import TASK_DEADLINE_S, Story
+from zerostate.errors import (
+    ConfigError,
+    InternalError,
+    OutputError,
+    ProcessError,
+    ZeroStateError,
+)
 
 STORY_LIMIT_S: Final = 180.0
 """Longest time from the start to the result, in seconds: above the sum of all limits
@@ -89,20 +78,18 @@ def run_demo(options: DemoOptions) -> int:
     and errors to standard error.
     """
     report = DemoReport()
-    try:
-        require_linux()
-        _check(options)
-        run_dir = make_run_dir()
-    except ZeroStateError as exc:
-        report.failure = failure_of(exc)
-        if options.as_json:
-            print_json(report.as_json())
-        Progress().tell_failure(report.failure)
-        return report.failure.exit_code
-    try:
+    with ExitStack() as cleanup:
+        try:
+            require_linux()
+            _check(options)
+            run_dir = cleanup.enter_context(run_directory())
+        except ZeroStateError as exc:
+            report.failure = failure_of(exc)
+            Progress().tell_failure(report.failure)
+            if options.as_json:
+                print_json(report.as_json())
+            return report.failure.exit_code
         return asyncio.run(_Demo(options, run_dir, report).run())
-    finally:
-        shutil.rmtree(run_dir, ignore_errors=True)
 
 
 @final
@@ -116,19 +103,23 @@ class _Demo:
         self._progress = Progress()
         echo = self._progress.line if options.verbose else None
         self._supervisor = Supervisor(echo=echo)
+        self._network: Network | None = None
         self._shown = False
 
     async def run(self) -> int:
         """Tell the story, show it, and end every process in any case."""
-        story = asyncio.create_task(self._story())
+        story = asyncio.create_task(self._live())
         with stop_requests(_canceller(story), self._supervisor.kill_now) as stop:
             try:
-                return self._conclude(await _outcome(story, stop))
+                failure = await _outcome(story, stop)
+                if failure is not None:
+                    await self._salvage()
+                return self._conclude(failure)
             finally:
                 story.cancel()
                 await self._supervisor.stop()
 
-    async def _story(self) -> None:
+    async def _live(self) -> None:
         with self._progress.shown():
             try:
                 async with asyncio.timeout(STORY_LIMIT_S):
@@ -136,30 +127,36 @@ class _Demo:
             except TimeoutError:
                 message = f"the demo did not end within {STORY_LIMIT_S:g} s"
                 raise ProcessError(message) from None
-        self._show()
+        self._show(runs_on=not self._options.once)
         if not self._options.once:
             await self._run_on(network)
 
     async def _tell(self) -> Network:
-        network = await self._start()
-        failure: ZeroStateError | None = None
+        submission = await self._submission()
+        network = self._network = await self._start()
         try:
-            self._take(await self._submit(network.requester))
-        except ControlError as exc:
-            self._take(exc.data)
-            failure = exc
+            await Story(network, self._report, self._progress).tell(submission)
         except ZeroStateError as exc:
-            failure = exc
-        try:
-            await self._read_back(network)
-        except ZeroStateError as exc:
-            # The task's own failure is what the user has to know first.
-            if failure is None:
+            # A failed task's trace is what people most want to look at.
+            is_there_to_see = self._report.trace and network.stack.exit_code is None
+            if self._options.once or not is_there_to_see:
                 raise
-            self._progress.step(f"the trace could not be read back: {exc}")
-        if failure is not None:
-            raise failure
+            self._report.failure = failure_of(exc)
         return network
+
+    async def _submission(self) -> Mapping[str, object]:
+        module = self._options.module or default_module(self._run_dir)
+        task_input = self._options.input or default_input(self._run_dir)
+        module = await sendable_path(module, self._run_dir / "module.wasm")
+        task_input = await sendable_path(task_input, self._run_dir / "input")
+        return {
+            "module_path": str(module),
+            "input_path": str(task_input),
+            "manifest": None,
+            "members": self._options.peers - 1,
+            "output_path": None,
+            "deadline_s": TASK_DEADLINE_S,
+        }
 
     async def _start(self) -> Network:
         self._progress.doing("starting peers and tracing stack")
@@ -183,64 +180,18 @@ class _Demo:
         self._progress.step(f"{len(network.peers)} peers are connected")
         return network
 
-    async def _submit(self, requester: Peer) -> Mapping[str, object]:
-        self._progress.doing("running the task")
-        module, task_input = self._options.module, self._options.input
-        params = {
-            "module_path": str((module or default_module(self._run_dir)).absolute()),
-            "input_path": str((task_input or default_input(self._run_dir)).absolute()),
-            "manifest": None,
-            "members": self._options.peers - 1,
-            "output_path": None,
-            "deadline_s": TASK_DEADLINE_S,
-        }
-        return await requester.control.call(
-            "submit",
-            params,
-            timeout_s=SUBMIT_TIMEOUT_S,
-            on_progress=lambda _stage, text: self._progress.step(text),
-        )
-
-    def _take(self, result: Mapping[str, object]) -> None:
-        """Keep what the requester knows, after success or failure."""
-        trace_id = result.get("trace_id")
-        self._report.trace_id = trace_id if isinstance(trace_id, str) else None
-        self._report.task = _object(result.get("task"))
-        self._report.receipt = _object(result.get("receipt"))
-        self._report.payment = _object(result.get("payment"))
-
-    async def _read_back(self, network: Network) -> None:
-        trace_id = self._report.trace_id
-        if not trace_id:
+    async def _salvage(self) -> None:
+        """Get what there is of a task that was given up, from the peers as they end."""
+        network, report = self._network, self._report
+        if network is None or report.trace is not None or not report.trace_id:
             return
-        self._progress.doing("reading the trace back")
-        await concurrently(self._flush(peer) for peer in network.peers)
-        broken = network.any_ended()
-        timeout_s = BROKEN_TRACE_TIMEOUT_S if broken else TRACE_TIMEOUT_S
-        async with open_query(network.ui) as query:
-            trace, whole = await query.whole_trace(trace_id, timeout_s=timeout_s)
-            self._report.linked_traces = await query.linked_traces(trace_id)
-        if trace is None:
-            raise ProcessError(f"no span of trace {trace_id} has reached the stack")
-        self._report.trace = trace
-        self._report.urls = {
-            **self._report.urls,
-            "trace": f"{network.ui}/trace/{trace_id}",
-        }
-        state = "is whole" if whole else "has gaps: some spans never arrived"
-        self._progress.step(f"the trace {state} ({len(trace.spans)} spans)")
-
-    async def _flush(self, peer: Peer) -> None:
-        try:
-            await peer.control.call(
-                "flush",
-                {"timeout_s": FLUSH_TIMEOUT_S},
-                timeout_s=FLUSH_TIMEOUT_S + 1,
-            )
-        except ZeroStateError as exc:
-            self._progress.step(f"{peer.role.service} did not flush: {exc}")
+        await self._supervisor.stop_clients()
+        if network.stack.exit_code is None:
+            await Story(network, report, self._progress).salvage()
 
     async def _run_on(self, network: Network) -> None:
+        if self._report.failure is not None:
+            self._progress.tell_failure(self._report.failure)
         self._progress.line(f"\nRunning on at {network.ui}; Ctrl-C ends it.")
         await network.stack.wait_ended()
         raise ProcessError("the tracing stack has ended")
@@ -252,21 +203,32 @@ class _Demo:
         if self._shown and failure.code == "interrupted":
             # The intended end of a demo that runs on.
             self._progress.line("Stopping.")
-            return EXIT_OK
+            task_failure = self._report.failure
+            return EXIT_OK if task_failure is None else task_failure.exit_code
         if not self._shown:
             self._report.failure = failure
-            self._show()
+            try:
+                self._show(runs_on=False)
+            except OutputError as exc:
+                self._progress.step(str(exc))
         if failure.exit_code == EXIT_ENVIRONMENT and not self._options.verbose:
             self._show_logs()
         self._progress.tell_failure(failure)
         return failure.exit_code
 
-    def _show(self) -> None:
+    def _show(self, *, runs_on: bool) -> None:
         self._shown = True
         if self._options.as_json:
             print_json(self._report.as_json())
-        else:
-            print_lines(self._report.lines())
+            return
+        if not runs_on and self._network is not None:
+            kept_in = self._network.data_dir if self._network.keeps_traces else None
+            self._report.how_to_see = how_to_see_again(
+                self._report.trace,
+                kept_in,
+                is_default=self._options.data_dir is None,
+            )
+        print_lines(self._report.lines())
 
     def _show_logs(self) -> None:
         for process in self._supervisor.failed():
@@ -302,7 +264,3 @@ def _canceller(story: asyncio.Task[None]) -> Callable[[], None]:
         story.cancel()
 
     return cancel
-
-
-def _object(value: object) -> Mapping[str, object] | None:
-    return value if isinstance(value, dict) else None

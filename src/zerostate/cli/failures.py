@@ -34,6 +34,8 @@ EXIT_CODES: Final = {
     "port_in_use": EXIT_ENVIRONMENT,
     "process": EXIT_ENVIRONMENT,
     "query": EXIT_ENVIRONMENT,
+    "trace_incomplete": EXIT_ENVIRONMENT,
+    "output": EXIT_ENVIRONMENT,
     "store": EXIT_ENVIRONMENT,
     "store_locked": EXIT_ENVIRONMENT,
     "store_unavailable": EXIT_ENVIRONMENT,
@@ -44,7 +46,8 @@ EXIT_CODES: Final = {
 """Exit code of each error code; whatever is not here is a failed task."""
 
 _HINTS: Final = {
-    "input_file": "check the path and its permissions; --input names the task's file",
+    "input_file": "check the path and its permissions: --input names the task's file, "
+    "--module its WebAssembly module",
     "invalid_module": "--module takes a WebAssembly module that exports _start; "
     "examples/tasks/ has some with their sources",
     "trap": "the module stopped itself; the trace shows in which phase",
@@ -61,6 +64,9 @@ _HINTS: Final = {
     "with --data",
     "process": "run again with -v to see what the processes say",
     "query": "is the stack running? start it with: zerostate up",
+    "trace_incomplete": "the task itself is not to blame; tree and page show the spans "
+    "that did arrive. Is the disk of the data directory full?",
+    "output": "is there room where the output goes? nothing else went wrong",
     "trace_not_found": "is the id complete, and the stack the one that received it? "
     "its page lists what it has",
     "unsupported_platform": "the telemetry library alone runs here: "

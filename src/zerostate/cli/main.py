@@ -1,8 +1,8 @@
 """The ``zerostate`` command."""
 
-import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +13,13 @@ from zerostate.cli.failures import (
     EXIT_INPUT,
     EXIT_INTERRUPTED,
     EXIT_OK,
+    EXIT_TERMINATED,
     Failure,
     failure_of,
     one_line,
 )
-from zerostate.cli.output import prepare_output
-from zerostate.errors import InternalError, ZeroStateError
+from zerostate.cli.output import flush_output, prepare_output, print_json, tell
+from zerostate.errors import ConfigError, InternalError, OutputError, ZeroStateError
 
 # Nothing heavy is imported above: each command loads what it needs when it is called.
 # ruff: noqa: PLC0415
@@ -40,6 +41,8 @@ DataDir = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
+        # Whoever opens it says what is wrong with it, as one JSON object where asked.
+        readable=False,
         help="Where traces are kept. Default: $XDG_DATA_HOME/zerostate.",
     ),
 ]
@@ -51,17 +54,18 @@ def main(arguments: Sequence[str]) -> int:
     verbose = "-v" in arguments or "--verbose" in arguments
     try:
         result = app(list(arguments), prog_name="zerostate", standalone_mode=False)
+        flush_output()
     except ZeroStateError as exc:
         return _fail(failure_of(exc), verbose=verbose)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except OSError as exc:
+        return _output_failure(exc, verbose=verbose)
     except Exception as exc:  # noqa: BLE001  # the top: a bug of ours is reported
         usage = _usage_error(exc)
-        if usage is not None:
-            print(usage, file=sys.stderr)
-            return EXIT_INPUT
-        message = f"{type(exc).__name__}: {exc}"
-        return _fail(Failure(InternalError.code, message), verbose=verbose)
+        if usage is None:
+            return _bug(exc, verbose=verbose)
+        return _refuse_usage(usage, as_json="--json" in arguments)
     return result if isinstance(result, int) else EXIT_OK
 
 
@@ -106,11 +110,19 @@ def demo(
     *,
     task_input: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="Input. Default: our README."),
+        # The requester says what is wrong with a file, in the task's own trace.
+        typer.Option(
+            "--input", metavar="FILE", readable=False, help="Default: our README."
+        ),
     ] = None,
     module: Annotated[
         Path | None,
-        typer.Option("--module", metavar="WASM", help="Default: SHA-256 of the input."),
+        typer.Option(
+            "--module",
+            metavar="WASM",
+            readable=False,
+            help="Default: SHA-256 of the input.",
+        ),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the result.")] = False,
     as_json: Annotated[
@@ -142,8 +154,8 @@ def doctor(
     *,
     url: Annotated[
         str | None,
-        typer.Option(help="Page of the stack in which to look for the test span."),
-    ] = "http://127.0.0.1:16686",
+        typer.Option(help="Page of the stack where the test span must be found."),
+    ] = None,
     verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
 ) -> int:
     """Show which telemetry settings hold here, send a test span and find it."""
@@ -173,16 +185,38 @@ def trace_show(
 
 
 def _usage_error(error: Exception) -> str | None:
-    """Return what to say if the command line was wrong, None if it was not that."""
+    """Return what was wrong with the command line, None if it was not that."""
     describe = getattr(error, "format_message", None)
-    if describe is None:
-        return None
-    return f"error: {one_line(describe())}\nhint: zerostate --help shows what there is"
+    return None if describe is None else one_line(describe())
+
+
+def _refuse_usage(problem: str, *, as_json: bool) -> int:
+    tell([f"error: {problem}", "hint: zerostate --help shows what there is"])
+    if as_json:
+        from zerostate.cli.report import DemoReport
+
+        failure = Failure(ConfigError.code, problem)
+        with suppress(OutputError):
+            print_json(DemoReport(failure=failure).as_json())
+    return EXIT_INPUT
+
+
+def _output_failure(error: OSError, *, verbose: bool) -> int:
+    """Tell of standard output, if that is what failed, else of a bug."""
+    try:
+        is_read = flush_output()
+    except OutputError as exc:
+        return _fail(failure_of(exc), verbose=verbose)
+    return _bug(error, verbose=verbose) if is_read else EXIT_TERMINATED
+
+
+def _bug(error: Exception, *, verbose: bool) -> int:
+    failure = Failure(InternalError.code, f"{type(error).__name__}: {error}")
+    return _fail(failure, verbose=verbose)
 
 
 def _fail(failure: Failure, *, verbose: bool) -> int:
     if verbose:
-        traceback.print_exc()
-    for text in failure.lines():
-        print(text, file=sys.stderr)
+        tell([traceback.format_exc()])
+    tell(failure.lines())
     return failure.exit_code

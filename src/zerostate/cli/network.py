@@ -71,6 +71,10 @@ class Network:
     stack: ManagedProcess
     otlp_http: str
     ui: str
+    data_dir: Path
+    """Where the stack keeps traces."""
+    keeps_traces: bool
+    """Whether `data_dir` outlives the demo."""
     peers: tuple[Peer, ...]
 
     @property
@@ -88,12 +92,10 @@ class Network:
         )
         return (*peers, ProcessEntry(_STACK, _STACK, self.stack.pid, None))
 
-    def any_ended(self) -> bool:
-        """Whether a process has ended that should still run."""
-        return any(
-            process.exit_code is not None
-            for process in (self.stack, *(peer.process for peer in self.peers))
-        )
+    def ended(self) -> list[str]:
+        """Return the names of the processes that have ended but should still run."""
+        processes = (self.stack, *(peer.process for peer in self.peers))
+        return [each.spec.name for each in processes if each.exit_code is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,20 +192,23 @@ async def _start_all(
             )
             for role in cast
         ]
-    stack = starting_stack.result()
+    stack, data_dir = starting_stack.result()
     return Network(
         stack=stack,
         otlp_http=str(stack.ready.get("otlp_http")),
         ui=str(stack.ready.get("ui")),
+        data_dir=data_dir,
+        keeps_traces=data_dir == plan.data_dir,
         peers=tuple(starting.result() for starting in starting_peers),
     )
 
 
 async def _start_stack(
     plan: NetworkPlan, ports: StackPorts, supervisor: Supervisor, progress: Progress
-) -> ManagedProcess:
+) -> tuple[ManagedProcess, Path]:
+    data_dir = plan.data_dir
     try:
-        stack = await supervisor.start(_stack_spec(plan, plan.data_dir, ports))
+        stack = await supervisor.start(_stack_spec(plan, data_dir, ports))
     except ReportedError as exc:
         if exc.reported.code != StoreLockedError.code or plan.data_dir_is_wanted:
             raise
@@ -214,7 +219,7 @@ async def _start_stack(
         data_dir = plan.run_dir / "traces"
         stack = await supervisor.start(_stack_spec(plan, data_dir, ports))
     progress.step(f"stack is ready (pid {stack.pid}, {stack.ready.get('ui')})")
-    return stack
+    return stack, data_dir
 
 
 def _stack_spec(plan: NetworkPlan, data_dir: Path, ports: StackPorts) -> ProcessSpec:

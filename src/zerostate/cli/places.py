@@ -2,18 +2,12 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Final
 
 from zerostate.cli.sample_input import SAMPLE_TEXT
 from zerostate.errors import ConfigError, UnsupportedPlatformError
-
-MAX_RUN_DIR_BYTES: Final = 80
-"""Longest path of a run directory, in bytes: the path of a Unix socket beneath it must
-fit into 107 (unix(7), ``sun_path``)."""
 
 
 def require_linux(platform: str = sys.platform) -> None:
@@ -69,19 +63,3 @@ def default_module(run_dir: Path) -> Path:
     shipped = resources.files("zerostate") / "execution" / "tasks" / module.name
     module.write_bytes(shipped.read_bytes())
     return module
-
-
-def make_run_dir() -> Path:
-    """Make a fresh private directory for one demo; the caller removes it.
-
-    Raises:
-        ConfigError: There is nowhere to make it.
-    """
-    try:
-        run_dir = Path(tempfile.mkdtemp(prefix="zerostate-"))
-        if len(os.fsencode(run_dir)) > MAX_RUN_DIR_BYTES:
-            run_dir.rmdir()
-            run_dir = Path(tempfile.mkdtemp(prefix="zerostate-", dir="/tmp"))
-    except OSError as exc:
-        raise ConfigError(f"TMPDIR: no temporary directory ({exc})") from exc
-    return run_dir

@@ -192,6 +192,14 @@ class Supervisor:
             if not each.ready or each.exit_code is not None
         ]
 
+    async def stop_clients(self) -> None:
+        """End every process that serves no other, as `stop` does; the rest run on.
+
+        Takes at most `CLIENT_GRACE_S` and some seconds.
+        """
+        clients = [each for each in self._processes if not each.spec.serves_others]
+        await self._end(clients, CLIENT_GRACE_S)
+
     async def stop(self) -> None:
         """End every process: SIGTERM, a bounded wait, SIGKILL. May be called again.
 

@@ -60,19 +60,31 @@ class QueryClient:
             TraceNotFoundError: The stack has no span of it.
             QueryError: No stack answers there, or not as one.
         """
-        answer = await self._get(f"/api/v3/traces/{trace_id}")
-        trace = parse_trace(answer, trace_id)
+        status, body = await self._get(f"/api/v3/traces/{trace_id}")
+        if status == _NOT_FOUND and _is_api_error(body):
+            raise TraceNotFoundError(self._no_trace(trace_id))
+        trace = parse_trace(self._document(status, body), trace_id)
         if not trace.spans:
             raise TraceNotFoundError(self._no_trace(trace_id))
         return trace
 
     async def linked_traces(self, trace_id: str) -> tuple[LinkedTrace, ...]:
         """Return the traces linked with this one, in either direction, each once."""
-        try:
-            answer = await self._get(f"/api/zs/links/{trace_id}")
-        except TraceNotFoundError:
-            return ()
-        return _parse_links(answer)
+        status, body = await self._get(f"/api/zs/links/{trace_id}")
+        return (
+            () if status == _NOT_FOUND else _parse_links(self._document(status, body))
+        )
+
+    async def losses(self) -> list[str]:
+        """Return what the stack's books say of lost spans since it started, in words.
+
+        Empty when they tell of none, or when the stack keeps none.
+
+        Raises:
+            QueryError: The stack does not answer.
+        """
+        status, body = await self._get("/api/zs/ledger")
+        return [] if status == _NOT_FOUND else _losses(self._document(status, body))
 
     async def whole_trace(
         self, trace_id: str, *, timeout_s: float
@@ -105,7 +117,7 @@ class QueryClient:
         """Return the address of the page that shows the trace."""
         return f"{self._base_url}/trace/{trace_id}"
 
-    async def _get(self, path: str) -> object:
+    async def _get(self, path: str) -> tuple[int, bytes]:
         import httpx  # noqa: PLC0415  # a quarter of a second; not for --help
 
         try:
@@ -116,11 +128,17 @@ class QueryClient:
         except httpx.HTTPError as exc:
             reason = str(exc) or type(exc).__name__
             raise QueryError(f"{self._base_url} does not answer: {reason}") from exc
-        if response.status_code == _NOT_FOUND:
-            raise TraceNotFoundError(self._no_trace(path.rpartition("/")[2]))
-        if response.status_code != _OK:
+        return response.status_code, body
+
+    def _document(self, status: int, body: bytes) -> object:
+        if status == _NOT_FOUND:
+            raise QueryError(
+                f"{self._base_url} is no query API: name the page's address, as the "
+                "stack printed it"
+            )
+        if status != _OK:
             said = one_line(body[:200].decode("utf-8", "replace"))
-            raise QueryError(f"{self._base_url} said {response.status_code}: {said}")
+            raise QueryError(f"{self._base_url} said {status}: {said}")
         try:
             answer: object = json.loads(body)
         except ValueError as exc:
@@ -176,6 +194,31 @@ async def _read_bounded(response: "httpx.Response") -> bytes:
         if len(body) > MAX_ANSWER_BYTES:
             raise QueryError(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MiB")
     return bytes(body)
+
+
+def _is_api_error(body: bytes) -> bool:
+    """Tell Jaeger's own 404 from that of any other server, which has no such path."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and isinstance(answer.get("error"), dict)
+
+
+def _losses(books: object) -> list[str]:
+    told = []
+    match books:
+        case {"store": {"failedWrites": int(failed)}} if failed:
+            told.append(f"the disk refused {failed} writes")
+    for key, what in (
+        ("droppedSpans", "spans dropped"),
+        ("refusedRequests", "requests refused"),
+    ):
+        counts = books.get(key) if isinstance(books, dict) else None
+        if isinstance(counts, dict) and counts:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items())
+            told.append(f"{what}: {one_line(reasons)}")
+    return told
 
 
 def _parse_links(answer: object) -> tuple[LinkedTrace, ...]:

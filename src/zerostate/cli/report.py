@@ -1,12 +1,14 @@
 """What a demo has to show: one JSON object, or text for people."""
 
 import dataclasses
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from zerostate.cli.failures import Failure, one_line
-from zerostate.cli.query import LinkedTrace
+from zerostate.cli.query import DEFAULT_UI_URL, LinkedTrace
 from zerostate.cli.traces import Trace, TraceSpan
 from zerostate.cli.tree import render_tree
 
@@ -40,6 +42,8 @@ class DemoReport:
     linked_traces: tuple[LinkedTrace, ...] = ()
     urls: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     failure: Failure | None = None
+    how_to_see: str | None = None
+    """The text's last line, in place of the page's address; empty for none."""
 
     def as_json(self) -> dict[str, object]:
         """Return the object that ``--json`` prints; ``error`` only on failure."""
@@ -71,10 +75,34 @@ class DemoReport:
         yield from _fields("Payment", self.payment)
         yield from _linked(self.linked_traces)
         yield from _peers(self.processes)
-        shown = self.urls.get("trace") or self.urls.get("ui")
+        page = self.urls.get("trace") or self.urls.get("ui")
+        shown = f"See it at {page}" if page else ""
+        if self.how_to_see is not None:
+            shown = self.how_to_see
         if shown:
             yield "", False
-            yield f"See it at {shown}", False
+            yield shown, False
+
+
+def how_to_see_again(
+    trace: Trace | None, kept_in: Path | None, *, is_default: bool
+) -> str:
+    """Return how to look at a trace whose stack ends with the demo; empty without one.
+
+    Args:
+        trace: What was read back.
+        kept_in: The data directory; None if that goes with the demo.
+        is_default: Whether ``zerostate up`` takes `kept_in` unless told otherwise.
+    """
+    if trace is None:
+        return ""
+    if kept_in is None:
+        return "The tracing stack has ended, and its temporary traces with it."
+    option = "" if is_default else f" --data {shlex.quote(str(kept_in))}"
+    return (
+        f"The tracing stack has ended; `zerostate up{option}` shows the trace again, at "
+        f"{DEFAULT_UI_URL}/trace/{trace.trace_id}"
+    )
 
 
 def span_json(span: TraceSpan) -> dict[str, object]:

@@ -56,12 +56,16 @@ def _line(reply):
 
 def test_the_result_is_returned_and_progress_is_told(tmp_path):
     replies = [
+        {"id": 1, "progress": {"stage": "task", "text": "x", "data": {"task_id": "t"}}},
         {"id": 1, "progress": {"stage": "guild.formed", "text": "2 joined"}},
         {"id": 1, "result": {"trace_id": "ab"}},
     ]
 
     assert ask(tmp_path, replies, params={"members": 2}) == {"trace_id": "ab"}
-    assert ask.progress == [("guild.formed", "2 joined")]
+    assert ask.progress == [
+        ("task", "x", {"task_id": "t"}),
+        ("guild.formed", "2 joined", {}),
+    ]
 
 
 def test_an_error_carries_code_message_and_data(tmp_path):

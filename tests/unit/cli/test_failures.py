@@ -60,3 +60,12 @@ def test_a_long_text_is_cut_and_stays_one_line():
     assert len(one_line("a" * 5000)) == 1000
     assert one_line("a" * 1000) == "a" * 1000
     assert one_line("tab\tnew\nbell\x07") == "tab\\tnew\\nbell\\x07"
+
+
+def test_the_hint_on_a_file_names_each_option_that_takes_one():
+    assert "--input" in Failure("input_file", "module /x: no").hint
+    assert "--module" in Failure("input_file", "module /x: no").hint
+
+
+def test_a_lost_trace_is_no_good_end():
+    assert Failure("trace_incomplete", "x").exit_code == EXIT_ENVIRONMENT

@@ -1,6 +1,7 @@
 """The command: usage, exit codes, messages."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -100,6 +101,73 @@ entry_point()
     assert done.stderr == (
         "error: the command line needs typer: pip install 'zerostate[all]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["demo", "--json", "--bogus"],
+        ["demo", "--once", "--json", "--peers", "abc"],
+        ["demo", "--json", "--input"],
+    ],
+)
+def test_wrong_usage_is_one_json_object_too_with_json(arguments, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert report["error"]["code"] == "config"
+    assert captured.err.startswith(f"error: {report['error']['message']}\n")
+    assert report["trace_id"] is None
+
+
+@pytest.mark.parametrize("option", ["--input", "--module", "--data"])
+def test_a_path_that_cannot_be_read_is_left_to_whoever_opens_it(
+    option, tmp_path, monkeypatch, capsys
+):
+    file = tmp_path / "file"
+    file.write_text("x")
+    # Root may read everything; this is what anybody else would be told.
+    monkeypatch.setattr(os, "access", lambda *_args, **_options: False)
+
+    assert main(["demo", "--once", option, str(file), "--peers", "2"]) == 2
+
+    assert "error: --peers: 2 is not" in capsys.readouterr().err
+
+
+COMMAND = "from zerostate.cli import entry_point; entry_point()"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "out", "err"),
+    [
+        ("--version >&-", 0, "", ""),
+        ("--version 2>&-", 0, f"zerostate {__version__}\n", ""),
+        ("demo --bogus --json 2>&-", 2, '"code": "config"', ""),
+        ("demo --bogus --json >&-", 2, "", "error: "),
+        ("demo --bogus >&- 2>&- <&-", 2, "", ""),
+        ("--version >/dev/full", 3, "", "error: standard output: No space left"),
+        ("--help >/dev/full", 3, "", "error: standard output: No space left"),
+        ("demo --peers 2 --json >/dev/full", 3, "", "error: standard output: No space"),
+        ("demo --bogus 2>/dev/full", 2, "", ""),
+    ],
+)
+def test_a_closed_or_full_stream_is_no_bug_of_ours(redirection, code, out, err):
+    line = f'"$0" -c "$1" {redirection}'
+
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, COMMAND],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == code
+    assert out in done.stdout
+    # Nothing that was meant for the other stream.
+    assert done.stdout.count("\n") == bool(out)
+    assert err in done.stderr
+    assert bool(err) == bool(done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 def test_output_that_nobody_reads_is_no_crash():

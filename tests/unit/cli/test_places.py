@@ -1,16 +1,12 @@
 """Data directory, default input and module, platform."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from zerostate.cli.places import (
-    MAX_RUN_DIR_BYTES,
     default_data_dir,
     default_input,
-    make_run_dir,
     require_linux,
 )
 from zerostate.errors import ConfigError, UnsupportedPlatformError
@@ -56,18 +52,3 @@ def test_other_systems_are_refused(platform):
 
 def test_linux_is_not_refused():
     require_linux("linux")
-
-
-def test_a_run_directory_is_private_and_short(tmp_path, monkeypatch):
-    deep = tmp_path / ("d" * 80)
-    deep.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(deep))
-
-    run_dir = make_run_dir()
-
-    try:
-        assert len(os.fsencode(run_dir)) <= MAX_RUN_DIR_BYTES
-        assert run_dir.stat().st_mode & 0o777 == 0o700
-        assert list(deep.iterdir()) == []
-    finally:
-        run_dir.rmdir()

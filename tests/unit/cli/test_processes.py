@@ -267,3 +267,20 @@ def test_the_users_otel_settings_do_not_reach_our_processes():
     assert environ["PATH"] == "/bin"
     assert environ["no_proxy"] == "127.0.0.1,localhost"
     assert json.loads(environ["ZEROSTATE_PARENT_PID"]) == os.getpid()
+
+
+def test_clients_can_be_ended_before_those_who_serve_them(make_spec):
+    async def story(supervisor):
+        client = await supervisor.start(make_spec("good", name="client"))
+        server = await supervisor.start(
+            make_spec("good", name="server", serves_others=True)
+        )
+        await supervisor.stop_clients()
+        return client.exit_code, server.exit_code, is_running(server.pid), server
+
+    client_code, server_code, server_ran, server = supervised(story)
+
+    assert client_code == -signal.SIGTERM
+    assert server_code is None
+    assert server_ran
+    assert server.exit_code == -signal.SIGTERM

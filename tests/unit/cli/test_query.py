@@ -78,11 +78,25 @@ def test_a_trace_that_is_not_stored_is_told(answer):
 
 
 @pytest.mark.parametrize(
-    "answer", [(500, b"oops"), (200, b"<html>"), (200, {"result": 1}), (403, b"no")]
+    "answer",
+    [
+        (500, b"oops"),
+        (200, b"<html>"),
+        (200, {"result": 1}),
+        (403, b"no"),
+        (404, {"detail": "x"}),
+    ],
 )
 def test_another_answer_is_a_query_error(answer):
     with pytest.raises(QueryError) as caught:
         asked([answer], lambda c: c.trace(TRACE))
+
+    assert not isinstance(caught.value, TraceNotFoundError)
+
+
+def test_a_server_without_a_query_api_does_not_count_as_a_stack_without_the_trace():
+    with pytest.raises(QueryError, match="is no query API") as caught:
+        asked([(404, b"Not Found")], lambda c: c.trace(TRACE))
 
     assert not isinstance(caught.value, TraceNotFoundError)
 
@@ -135,6 +149,22 @@ def test_a_trace_that_stays_broken_is_given_as_it_is():
     assert len(trace.spans) == 1
 
 
+@pytest.mark.parametrize(
+    "spans",
+    [
+        pytest.param([("01", ""), ("03", "02")], id="a parent is missing"),
+        pytest.param([("01", "02"), ("02", "01")], id="there is no root"),
+    ],
+)
+def test_a_trace_is_not_whole_without_its_root_or_with_a_parent_missing(spans):
+    (trace, whole), _ = asked(
+        [trace_of(*spans)], lambda c: c.whole_trace(TRACE, timeout_s=0.05)
+    )
+
+    assert not whole
+    assert len(trace.spans) == 2
+
+
 def test_a_trace_that_never_comes_is_none():
     result, _ = asked([NOT_FOUND], lambda c: c.whole_trace(TRACE, timeout_s=0.05))
 
@@ -170,3 +200,32 @@ def test_a_stack_without_a_links_api_has_no_links():
 def test_links_that_are_none_are_refused():
     with pytest.raises(QueryError):
         asked([(200, {"links": [{"spanId": "1"}]})], lambda c: c.linked_traces(TRACE))
+
+
+def test_the_books_tell_what_was_lost():
+    books = {
+        "droppedSpans": {"store_unavailable": 7},
+        "refusedRequests": {"busy": 2, "too_large": 1},
+        "store": {"failedWrites": 3},
+    }
+
+    told, requests = asked([(200, books)], lambda c: c.losses())
+
+    assert told == [
+        "the disk refused 3 writes",
+        "spans dropped: store_unavailable 7",
+        "requests refused: busy 2, too_large 1",
+    ]
+    assert requests == [("/api/zs/ledger", None)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (404, b"no books"),
+        (200, []),
+        (200, {"droppedSpans": {}, "store": {"failedWrites": 0}}),
+    ],
+)
+def test_books_that_tell_of_no_loss_tell_nothing(answer):
+    assert asked([answer], lambda c: c.losses())[0] == []

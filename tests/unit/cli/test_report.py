@@ -1,10 +1,13 @@
 """What a demo shows: JSON and text."""
 
 import json
+from pathlib import Path
+
+import pytest
 
 from zerostate.cli.failures import Failure
 from zerostate.cli.query import LinkedTrace
-from zerostate.cli.report import DemoReport, ProcessEntry
+from zerostate.cli.report import DemoReport, ProcessEntry, how_to_see_again
 from zerostate.cli.traces import SpanEvent, SpanLink, Trace, TraceSpan
 
 TRACE = "ab" * 16
@@ -105,6 +108,48 @@ def test_people_see_tree_task_receipt_payment_links_and_url():
     assert "ef" * 16 in text
     assert text.endswith("See it at http://127.0.0.1:1/trace/x")
     assert any(is_error for line, is_error in lines if "0x1" in line)
+
+
+@pytest.mark.parametrize("told", ["The stack has ended.", ""])
+def test_another_last_line_takes_the_place_of_an_address_that_is_no_more(told):
+    text = "\n".join(line for line, _ in full_report(how_to_see=told).lines())
+
+    assert "See it at" not in text
+    assert text.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("trace", "kept_in", "is_default", "told"),
+    [
+        (
+            Trace(TRACE, ()),
+            "/data/zerostate",
+            True,
+            "The tracing stack has ended; `zerostate up` shows the trace again, at PAGE",
+        ),
+        (
+            Trace(TRACE, ()),
+            "/my data",
+            False,
+            "The tracing stack has ended; `zerostate up --data '/my data'` shows the trace again, at PAGE",
+        ),
+        (
+            Trace(TRACE, ()),
+            None,
+            True,
+            "The tracing stack has ended, and its temporary traces with it.",
+        ),
+        (None, "/data/zerostate", True, ""),
+    ],
+)
+def test_a_trace_whose_stack_has_ended_is_where_its_data_is(
+    trace, kept_in, is_default, told
+):
+    kept = None if kept_in is None else Path(kept_in)
+
+    page = f"http://127.0.0.1:16686/trace/{TRACE}"
+    text = how_to_see_again(trace, kept, is_default=is_default)
+    assert text == told.replace("PAGE", page)
 
 
 def test_a_long_output_is_cut():
