@@ -82,11 +82,22 @@ def clean_mapping(
 
 
 def evict(attributes: dict[str, AnyValue], max_count: int) -> int:
-    """Drop the oldest of `attributes` until `max_count` are left; return how many."""
+    """Drop the oldest of `attributes` until `max_count` are left; return how many.
+
+    Never raises, and counts exactly, whatever other threads do to `attributes`. Of two
+    that evict at once, one may drop one more than needed.
+    """
     dropped = 0
     while len(attributes) > max_count:
-        del attributes[next(iter(attributes))]
-        dropped += 1
+        try:
+            # Finding and deleting without a call between them, at which another thread
+            # could take over.
+            for oldest in attributes:
+                del attributes[oldest]
+                dropped += 1
+                break
+        except (KeyError, RuntimeError):  # it did all the same, and made room itself
+            continue
     return dropped
 
 

@@ -74,7 +74,7 @@ class ReadableView:
     @property
     def attributes(self) -> Mapping[str, AnyValue]:
         """What is set now; cannot be written to."""
-        return MappingProxyType(self.raw_attributes)
+        return MappingProxyType(self.raw_attributes.copy())
 
     @property
     def status(self) -> Status:
