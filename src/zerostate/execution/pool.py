@@ -24,6 +24,7 @@ class WorkerPool:
             config.workers
         )
         self._workers: set[WorkerProcess] = set()
+        self._is_closed = False
         self.replaced: int = 0
         """Workers that were lost or killed and replaced, since the start."""
 
@@ -48,7 +49,7 @@ class WorkerPool:
 
         Raises:
             ExecutorBusyError: `max_waiting` tasks wait already.
-            WorkerLostError: No worker could be started.
+            WorkerLostError: No worker could be started, or the pool is closed.
         """
         if self._take.statistics().tasks_waiting_receive >= self._config.max_waiting:
             try:
@@ -69,10 +70,13 @@ class WorkerPool:
             self._give_back.send_nowait(lent)
 
     async def aclose(self) -> None:
-        """End every worker process.
+        """End every worker process; none is started any more.
+
+        A task under way loses its worker, and whoever waits for one gets none.
 
         Cancellation: waits to the end all the same, within `REAP_TIMEOUT_S` a worker.
         """
+        self._is_closed = True
         while self._workers:
             await self._workers.pop().kill()
 
@@ -81,7 +85,11 @@ class WorkerPool:
         if worker is None or not worker.is_running:
             worker = await self._replace(worker)
         if worker is None:
-            raise WorkerLostError("no worker process could be started")
+            raise WorkerLostError(
+                "the workers have ended with their runner"
+                if self._is_closed
+                else "no worker process could be started"
+            )
         await worker.wait_ready(self._config.start_timeout_s)
         return worker
 
@@ -89,6 +97,10 @@ class WorkerPool:
         if worker is not None:
             await worker.kill()
             self._workers.discard(worker)
+        # Asked after the wait above, in which the pool may have been closed.
+        if self._is_closed:
+            return None
+        if worker is not None:
             self.replaced += 1
         return self._spawn()
 

@@ -100,6 +100,7 @@ class WorkerProcess:
         self._awaits_reply = True
         self._is_ready = False
         self._is_closed = False
+        self._gone = trio.Event()
         self._cpu_time_ns = 0
         self._error_text = ""
 
@@ -199,11 +200,19 @@ class WorkerProcess:
         """End the process and everything it started, and free what was held for it.
 
         Cancellation: waits to the end all the same, for at most `REAP_TIMEOUT_S`. Safe
-        to repeat.
+        to repeat; a call that comes while another one waits ends with it.
         """
         if self._is_closed:
+            with trio.CancelScope(shield=True):
+                await self._gone.wait()
             return
         self._is_closed = True
+        try:
+            await self._end()
+        finally:
+            self._gone.set()
+
+    async def _end(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         with trio.CancelScope(
@@ -242,7 +251,12 @@ class WorkerProcess:
             header = decode_header(await self._read_exactly(header_bytes))
             reply = Reply.parse(header, await self._read_exactly(body_bytes))
             self._cpu_time_ns = max(self._cpu_time_ns, reply.cpu_ns)
-        except (FrameError, trio.BrokenResourceError, EOFError) as exc:
+        except (
+            FrameError,
+            EOFError,
+            trio.BrokenResourceError,
+            trio.ClosedResourceError,  # killed by another task
+        ) as exc:
             raise await self.lost(str(exc)) from exc
         self._awaits_reply = False
         return reply

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,61 @@ async def test_no_worker_outlives_its_runner(bench, worker_pids):
     assert all(has_ended(pid) for pid in pids)
 
 
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_a_task_that_outlives_its_runner_starts_no_other_worker(
+    bench, worker_pids, is_cancelled
+):
+    running = bench.when_ended("execution.wasm.instantiate")
+    failures = []
+
+    async def run(runner):
+        try:
+            await runner.execute(bench.order("loop", fuel=10**13, wall_s=SLOW_S))
+        except ExecutionError as exc:
+            failures.append(exc.code)
+
+    async with trio.open_nursery() as nursery:
+        async with bench.open() as runner:
+            (pid,) = worker_pids(runner)
+            nursery.start_soon(run, runner)
+            await running.wait()
+            if is_cancelled:
+                nursery.cancel_scope.cancel()
+                with trio.CancelScope(shield=True):
+                    await trio.testing.wait_all_tasks_blocked()
+        ended_with_its_runner = has_ended(pid)
+
+    assert ended_with_its_runner
+    assert failures == ([] if is_cancelled else ["worker_lost"])
+    assert worker_pids(runner) == []
+    assert runner._pool.replaced == 0
+
+
+async def test_a_task_that_waits_when_its_runner_closes_is_given_no_worker(
+    bench, worker_pids
+):
+    running = bench.when_ended("execution.wasm.instantiate")
+    failures = []
+
+    async def run(runner, module):
+        try:
+            await runner.execute(bench.order(module, fuel=10**13, wall_s=SLOW_S))
+        except ExecutionError as exc:
+            failures.append(str(exc))
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            async with bench.open() as runner:
+                nursery.start_soon(run, runner, "loop")
+                await running.wait()
+                nursery.start_soon(run, runner, "word_count")
+                await trio.testing.wait_all_tasks_blocked()
+
+    assert len(failures) == 2
+    assert "the workers have ended with their runner" in failures
+    assert worker_pids(runner) == []
+
+
 PARENT = """
 import os, sys, trio
 from zerostate.clock import SystemClock
@@ -182,15 +238,21 @@ trio.run(main)
 """
 
 
-def test_no_worker_outlives_a_node_that_was_killed():
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_no_worker_outlives_a_node_that_was_killed(is_stopped):
     node = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE)
     with node:
         pid = int(node.stdout.readline())
         pidfd = os.pidfd_open(pid)
         try:
+            if is_stopped:
+                # Like one in the middle of a module, it does not see its pipe close.
+                os.kill(pid, signal.SIGSTOP)
             node.kill()
             readable, _, _ = select.select([pidfd], [], [], 5)
         finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
 
     assert readable
