@@ -5,9 +5,18 @@ import logging
 from collections import OrderedDict
 from typing import Final, final
 
+import trio
 from google.protobuf.message import DecodeError
 
-from zerostate.errors import EvidenceError, ExecutionError, WireError, ZeroStateError
+from zerostate.errors import (
+    EvidenceError,
+    ExecutionError,
+    OverloadedError,
+    P2PError,
+    RemoteError,
+    WireError,
+    ZeroStateError,
+)
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.execution.runner import TaskOrder, TaskRunner
 from zerostate.guild import GuildService
@@ -18,6 +27,10 @@ from zerostate.payment import ExpectedPayment
 
 MAX_EXPECTED_PAYMENTS: Final = 10_000
 """Tasks for which a payment is still expected; the oldest is given up first."""
+
+RESULT_PAUSES_S: Final = (1.0, 4.0)
+"""Waits before a result is sent for the second and the third, last time, in seconds: a
+peer that is overloaded or frozen for a moment does not cost a finished task."""
 
 _logger: Final = logging.getLogger("zerostate.node")
 
@@ -45,7 +58,26 @@ class Executor:
         accepted = pb.TaskAccept(task_id=task_id).SerializeToString()
         reply = await self._peers.request(requester, "task_accept", accepted)
         result = await self._run(request, guild_id, requester, reply)
+        await self._send_result(requester, result)
+
+    async def _send_result(self, requester: PeerId, result: pb.TaskResult) -> None:
+        """Send at least once: the requester takes the first and ignores the others."""
         body = result.SerializeToString()
+        for pause_s in RESULT_PAUSES_S:
+            try:
+                await self._peers.request(requester, "task_result", body)
+            except P2PError as exc:
+                if not _may_succeed_later(exc):
+                    raise
+                _logger.warning(
+                    "result of %s not taken (%s); sending it again in %g s",
+                    result.task_id,
+                    exc,
+                    pause_s,
+                )
+            else:
+                return
+            await trio.sleep(pause_s)
         await self._peers.request(requester, "task_result", body)
 
     async def _run(
@@ -93,6 +125,12 @@ class Executor:
         while len(self._expected) > MAX_EXPECTED_PAYMENTS:
             given_up, _ = self._expected.popitem(last=False)
             _logger.warning("no payment came for %s; given up", given_up)
+
+
+def _may_succeed_later(failure: P2PError) -> bool:
+    if isinstance(failure, RemoteError):
+        return failure.remote_code == OverloadedError.code
+    return failure.retryable
 
 
 def _parse_request(message: Message, guild_id: GuildId) -> pb.TaskRequest:
