@@ -22,6 +22,8 @@ from zerostate.telemetry.sampling import (
 if TYPE_CHECKING:
     from zerostate.telemetry.recorder.warned import OnceLogger
 
+_ANSWERS: Final = (True, False)
+
 
 class Verdict(NamedTuple):
     """What a new span is to be."""
@@ -69,8 +71,12 @@ class Verdicts:
         attributes: Mapping[str, AnyValue] | None,
         links: Sequence[Link],
     ) -> Verdict:
-        """Decide about one span; a sampler that raises leaves it out, logged once."""
-        context = _valid_context(parent)
+        """Decide about one span; never raises.
+
+        A sampler that raises, or answers with anything but a `Decision`, leaves the
+        span out; both are counted, and the first is logged.
+        """
+        context = self._parent_context(parent)
         if context is None:
             trace_id, flags = random_bits(TRACE_ID_BITS) or 1, RANDOM
         else:
@@ -89,6 +95,19 @@ class Verdicts:
             decision.record, context, trace_id, bits, state, decision.attributes
         )
 
+    def _parent_context(self, parent: object) -> SpanContext | None:
+        if not isinstance(parent, Span):
+            return None
+        # Foreign spans may have none, whatever their types say.
+        context: object = None
+        try:
+            context = parent.get_span_context()
+        except Exception as exc:  # noqa: BLE001  # a foreign span; logged
+            self._once.failed(exc, "parent", "telemetry: a parent span raised")
+        return (
+            context if isinstance(context, SpanContext) and context.is_valid else None
+        )
+
     def _known(
         self, parent: SpanContext | None, links: Sequence[Link]
     ) -> Decision | None:
@@ -100,10 +119,17 @@ class Verdicts:
 
     def _ask(self, query: Query) -> Decision:
         try:
-            return self._sampler.decide(**query._asdict())
+            answer: object = self._sampler.decide(**query._asdict())
+            if isinstance(answer, Decision) and _is_usable(answer):
+                return answer
+            self._once.warn(
+                "sampler answer",
+                "telemetry: a sampler answered with a %s that is no valid Decision",
+                type(answer).__qualname__,
+            )
         except Exception as exc:  # noqa: BLE001  # a sampler of the user's; logged
             self._once.failed(exc, "sampler", "telemetry: the sampler raised")
-            return DROP
+        return DROP
 
 
 def _known_answer(sampler: Sampler) -> Decision | None:
@@ -112,9 +138,11 @@ def _known_answer(sampler: Sampler) -> Decision | None:
     return DROP if isinstance(sampler, AlwaysOff) else None
 
 
-def _valid_context(parent: object) -> SpanContext | None:
-    if not isinstance(parent, Span):
-        return None
-    # Foreign spans may have none, whatever their types say.
-    context: object = parent.get_span_context()
-    return context if isinstance(context, SpanContext) and context.is_valid else None
+def _is_usable(answer: Decision) -> bool:
+    # Users' samplers need not keep to the types.
+    state: object = answer.trace_state
+    return (
+        (state is None or isinstance(state, TraceState))
+        and answer.record in _ANSWERS
+        and answer.sampled in _ANSWERS
+    )

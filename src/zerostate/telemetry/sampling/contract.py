@@ -65,7 +65,9 @@ class Sampler(Protocol):
     ) -> Decision:
         """Return what becomes of a span.
 
-        Must be quick, must not raise, and may be called from any thread.
+        Must be quick, must not raise, and may be called from any thread. Where it
+        raises, or returns anything but a valid `Decision`, the recorder leaves the span
+        out, counts that and logs the first time.
 
         Args:
             parent: Local or remote; None for a root.

@@ -178,6 +178,60 @@ def test_a_sampler_that_raises_leaves_the_span_out_and_is_logged_once(
     assert recording.ledger.snapshot().sampled_out == 3
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        True,
+        (True, True),
+        (True, True, None, None),
+        Decision(True, True, "k=v"),
+        Decision("yes", True),
+        Decision(True, None),
+    ],
+    ids=repr,
+)
+def test_an_answer_that_is_no_decision_leaves_the_span_out_and_is_counted(
+    make_recording, caplog, answer
+):
+    recording = make_recording(sampler=Fixed(answer))
+
+    with (
+        recording.tracer.start_as_current_span("outer") as outer,
+        recording.tracer.start_as_current_span("inner") as inner,
+    ):
+        pass
+
+    assert not outer.is_recording()
+    assert inner.get_span_context().trace_id == outer.get_span_context().trace_id
+    assert recording.provider.misuse == {"sampler answer": 2}
+    assert len(caplog.records) == 1
+    assert recording.ledger.snapshot().sampled_out == 2
+
+
+def test_attributes_of_a_decision_that_are_none_are_counted_on_the_span(make_recording):
+    recording = make_recording(sampler=Fixed(Decision(True, True, None, 5)))
+
+    with recording.tracer.start_as_current_span("n") as span:
+        pass
+
+    assert (dict(span.attributes), span.dropped_attributes) == ({}, 1)
+
+
+def test_a_parent_that_raises_is_no_parent_and_is_counted(recording, caplog):
+    class Broken(NonRecordingSpan):
+        def get_span_context(self):
+            raise RuntimeError
+
+    context = trace.set_span_in_context(Broken(None), trace.Context())
+
+    span = recording.tracer.start_span("n", context)
+
+    assert span.parent is None
+    assert recording.provider.misuse == {"parent": 1}
+    assert len(caplog.records) == 1
+
+
 def test_what_is_left_out_still_carries_a_trace(make_recording):
     recording = make_recording(sampler=ParentBased(AlwaysOff()))
 
