@@ -19,6 +19,7 @@ from zerostate.telemetry.recorder.pairs import Pairs
 from zerostate.telemetry.recorder.warned import OnceLogger
 from zerostate.telemetry.recorder.wire import (
     SMALL_VARINTS,
+    count_varint,
     delimited,
     text_bytes,
     varint,
@@ -160,13 +161,13 @@ class SpanEncoder:
 
     def _append_detail(self, parts: list[bytes], detail: "SpanDetail") -> None:
         if detail.dropped_attributes:
-            parts.append(b"\x50" + varint(detail.dropped_attributes))
+            parts.append(b"\x50" + count_varint(detail.dropped_attributes))
         parts += [delimited(b"\x5a", self._event(event)) for event in detail.events[:]]
         if detail.dropped_events:
-            parts.append(b"\x60" + varint(detail.dropped_events))
+            parts.append(b"\x60" + count_varint(detail.dropped_events))
         parts += [delimited(b"\x6a", self._link(link)) for link in detail.links[:]]
         if detail.dropped_links:
-            parts.append(b"\x70" + varint(detail.dropped_links))
+            parts.append(b"\x70" + count_varint(detail.dropped_links))
         parts.append(delimited(b"\x7a", self._status(detail)))
 
     def _event(self, event: "SpanEvent") -> bytes:
@@ -176,7 +177,7 @@ class SpanEncoder:
             + self._pairs.fields(b"\x1a", event.attributes)
         )
         if event.dropped_attributes:
-            body += b"\x20" + varint(event.dropped_attributes)
+            body += b"\x20" + count_varint(event.dropped_attributes)
         return body
 
     def _link(self, link: "SpanLink") -> bytes:
@@ -190,7 +191,7 @@ class SpanEncoder:
             + self._pairs.fields(b"\x22", link.attributes)
         )
         if link.dropped_attributes:
-            body += b"\x28" + varint(link.dropped_attributes)
+            body += b"\x28" + count_varint(link.dropped_attributes)
         flags = _HAS_IS_REMOTE | (_IS_REMOTE if context.is_remote else 0)
         return body + b"\x35" + flags.to_bytes(4, "little")
 

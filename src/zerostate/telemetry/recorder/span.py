@@ -34,6 +34,7 @@ from zerostate.telemetry.recorder.stacktrace import (
 if TYPE_CHECKING:
     from opentelemetry.trace import TraceState
 
+    from zerostate.telemetry.recorder.given_links import GivenLinks
     from zerostate.telemetry.recorder.origin import Origin
 
 BACKEND: Final = "python"
@@ -141,6 +142,13 @@ class RecordedSpan(ReadableView, Span):
         )
         if dropped:
             self._more().dropped_attributes += dropped
+
+    def begin_with_links(self, links: "GivenLinks") -> None:
+        """Add the first links; those that nobody looked at count as dropped."""
+        for link in links:
+            self.add_link(link.context, link.attributes)
+        if links.unread:
+            self._more().dropped_links += links.unread
 
     @override
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:

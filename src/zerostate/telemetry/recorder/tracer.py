@@ -23,6 +23,7 @@ from zerostate.telemetry.recorder.current import (
     current_span,
     get_context,
 )
+from zerostate.telemetry.recorder.given_links import GivenLinks, read_links
 from zerostate.telemetry.recorder.ids import SPAN_ID_BITS, TRACE_ID_BITS, random_bits
 from zerostate.telemetry.recorder.origin import Origin
 from zerostate.telemetry.recorder.span import RecordedSpan, as_text, as_time_ns
@@ -161,8 +162,7 @@ class RecorderTracer(Tracer):
         if added is not None:
             span.set_attributes(added)
         if links is not None:
-            for link in links:
-                span.add_link(link.context, link.attributes)
+            span.begin_with_links(links)
         if not record_exception:
             span.bits &= ~RECORDS_EXCEPTIONS
         if not set_status_on_exception:
@@ -186,11 +186,10 @@ class RecorderTracer(Tracer):
         span.built_context = None
         return span
 
-    def _links(self, links: Sequence[Link]) -> Sequence[Link] | None:
+    def _links(self, links: Sequence[Link]) -> GivenLinks | None:
         """Return the links among `links`; None if there are none."""
         try:
-            given: Sequence[object] = links
-            return [link for link in given if isinstance(link, Link)] or None
+            return read_links(links, self.core.limits.max_links)
         except Exception as exc:  # noqa: BLE001  # what the caller gave is no sequence; logged
             self.core.once.failed(exc, "links", "telemetry: links cannot be read")
             return None

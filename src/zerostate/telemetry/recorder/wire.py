@@ -17,6 +17,7 @@ _SMALL: Final = 2048
 _LOW_BITS: Final = 0x7F
 _INT64_MIN: Final = -(1 << 63)
 _UINT64: Final = 1 << 64
+_UINT32_MAX: Final = (1 << 32) - 1
 _MAX_DECIMAL_BITS: Final = 8192
 """Widest integer written out in decimal, in bits: Python itself refuses beyond 4,300
 digits."""
@@ -41,6 +42,11 @@ SMALL_VARINTS: Final = tuple(_long_varint(number) for number in range(_SMALL))
 def varint(number: int) -> bytes:
     """Return the varint of `number`, which is from 0 to 2**64 - 1."""
     return SMALL_VARINTS[number] if number < _SMALL else _long_varint(number)
+
+
+def count_varint(count: int) -> bytes:
+    """Return the varint of `count` as a uint32, at most its largest number."""
+    return varint(min(count, _UINT32_MAX))
 
 
 def delimited(tag: bytes, body: bytes) -> bytes:
