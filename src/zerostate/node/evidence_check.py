@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from zerostate.errors import EvidenceError
 from zerostate.evidence.receipt import Receipt, open_receipt
 from zerostate.execution.manifest import Manifest
-from zerostate.ids import PeerId, TaskId
+from zerostate.ids import GuildId, PeerId, TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class ExpectedTask:
 
     task_id: TaskId
     trace_id: str
+    guild_id: GuildId
     requester: PeerId
     executor: PeerId
     manifest: Manifest
@@ -33,7 +34,7 @@ def check_receipt(
         output: The output as received.
 
     Returns:
-        The receipt, signed by the executor and bound to task, trace and bytes.
+        The receipt, signed by the executor and bound to task, trace, guild and bytes.
 
     Raises:
         EvidenceError: With every difference at once.
@@ -46,6 +47,7 @@ def check_receipt(
         "requester": (receipt.requester, expected.requester),
         "task_id": (receipt.task_id, expected.task_id),
         "trace_id": (receipt.trace_id, expected.trace_id),
+        "guild_id": (receipt.guild_id, expected.guild_id),
         "manifest_sha256": (receipt.manifest_sha256, manifest.sha256()),
         "module_sha256": (receipt.module_sha256, manifest.module_sha256),
         "input_sha256": (receipt.input_sha256, _sha256(expected.input)),
