@@ -99,7 +99,7 @@ def _effective() -> "EffectiveConfig":
 
 
 def _settings(config: "EffectiveConfig") -> Iterator[str]:
-    from zerostate.telemetry.effective import without_password  # noqa: PLC0415  # heavy
+    from zerostate.telemetry.setting_values import without_password  # noqa: PLC0415  # heavy
 
     yield "Settings of a process started here, and where each comes from"
     width = max(len(origin.name) for origin in config.origins)
@@ -147,7 +147,7 @@ async def _checks(config: "EffectiveConfig", url: str | None) -> AsyncIterator[C
 
 
 def _endpoint(traces_url: str) -> Check:
-    from zerostate.telemetry.effective import without_password  # noqa: PLC0415  # heavy
+    from zerostate.telemetry.setting_values import without_password  # noqa: PLC0415  # heavy
 
     shown = without_password(traces_url)
     parts = urlsplit(traces_url)

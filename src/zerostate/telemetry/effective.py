@@ -1,17 +1,15 @@
 """Which settings hold: arguments, environment and defaults, checked, with their origin."""
 
 import logging
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from zerostate.errors import ConfigError
 from zerostate.telemetry.config import BatchConfig, TelemetryConfig
-from zerostate.telemetry.export.request_headers import parse_headers
 from zerostate.telemetry.recorder.limits import SpanLimits
 from zerostate.telemetry.sampling import (
     AlwaysOff,
@@ -23,6 +21,16 @@ from zerostate.telemetry.sampling.settings import (
     ARGUMENT_VARIABLE,
     DEFAULT_SAMPLER,
     SAMPLER_VARIABLE,
+)
+from zerostate.telemetry.setting_values import (
+    is_http_url,
+    is_number,
+    one_of,
+    parse_count,
+    parse_disabled,
+    parse_header_list,
+    parse_ms,
+    without_password,
 )
 
 if TYPE_CHECKING:
@@ -146,13 +154,13 @@ def resolve(
     problems = settings.problems
     service_name = _service_name(config, settings)
     enabled = settings.pick(
-        "enabled", config.enabled, ("OTEL_SDK_DISABLED",), _parse_disabled, default=True
+        "enabled", config.enabled, ("OTEL_SDK_DISABLED",), parse_disabled, default=True
     )
     protocol = settings.pick(
         "protocol",
         config.protocol,
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"),
-        _one_of(_PROTOCOLS),
+        one_of(_PROTOCOLS),
         "http/protobuf",
     )
     effective = EffectiveConfig(
@@ -164,7 +172,7 @@ def resolve(
             "headers",
             config.headers,
             ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"),
-            _parse_headers,
+            parse_header_list,
             {},
             is_secret=True,
         ),
@@ -172,7 +180,7 @@ def resolve(
             "compression",
             config.compression,
             ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"),
-            _one_of(_COMPRESSIONS),
+            one_of(_COMPRESSIONS),
             "none",
         ),
         timeout_s=_timeout(config, settings),
@@ -229,7 +237,7 @@ def _traces_url(config: TelemetryConfig, settings: _Settings, protocol: str) -> 
     if config.otlp_endpoint is None and own:
         name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
         settings.origins.append(Origin("otlp_endpoint", without_password(own), name))
-        if not _is_http_url(own):
+        if not is_http_url(own):
             settings.problems.append(f"{name}: {own!r} is no http or https URL")
         return own
     endpoint = settings.pick(
@@ -240,7 +248,7 @@ def _traces_url(config: TelemetryConfig, settings: _Settings, protocol: str) -> 
         DEFAULT_GRPC_ENDPOINT if is_grpc else DEFAULT_HTTP_ENDPOINT,
     )
     url = endpoint if "://" in endpoint else f"http://{endpoint}"
-    if not _is_http_url(url):
+    if not is_http_url(url):
         settings.problems.append(
             f"otlp_endpoint: {endpoint!r} is neither host:port nor an http(s) URL"
         )
@@ -256,17 +264,17 @@ def _timeout(config: TelemetryConfig, settings: _Settings) -> float:
             "batch.export_timeout_s",
             None,
             ("OTEL_BSP_EXPORT_TIMEOUT",),
-            _parse_ms,
+            parse_ms,
             MAX_TIMEOUT_S,
         )
     timeout_s = settings.pick(
         "timeout_s",
         config.timeout_s,
         ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"),
-        _parse_ms,
+        parse_ms,
         10.0,
     )
-    if not _is_number(timeout_s) or not 0 < timeout_s <= MAX_TIMEOUT_S:
+    if not is_number(timeout_s) or not 0 < timeout_s <= MAX_TIMEOUT_S:
         settings.problems.append(
             f"timeout_s: {timeout_s!r} is not above 0, up to {MAX_TIMEOUT_S:g} s"
         )
@@ -276,7 +284,7 @@ def _timeout(config: TelemetryConfig, settings: _Settings) -> float:
 
 def _jaeger_ui(config: TelemetryConfig, settings: _Settings) -> str | None:
     url = settings.pick("jaeger_ui", config.jaeger_ui, (), str, None)
-    if url is not None and not _is_http_url(url):
+    if url is not None and not is_http_url(url):
         settings.problems.append(f"jaeger_ui: {url!r} is not an http or https URL")
     return url.rstrip("/") if url else None
 
@@ -298,21 +306,21 @@ def _batch(argument: BatchConfig | None, settings: _Settings) -> BatchConfig:
             "batch.max_queue_spans",
             None if given is None else given.max_queue_spans,
             ("OTEL_BSP_MAX_QUEUE_SIZE",),
-            _parse_count,
+            parse_count,
             default.max_queue_spans,
         ),
         max_batch_spans=settings.pick(
             "batch.max_batch_spans",
             None if given is None else given.max_batch_spans,
             ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",),
-            _parse_count,
+            parse_count,
             default.max_batch_spans,
         ),
         delay_s=settings.pick(
             "batch.delay_s",
             None if given is None else given.delay_s,
             ("OTEL_BSP_SCHEDULE_DELAY",),
-            _parse_ms,
+            parse_ms,
             default.delay_s,
         ),
         max_queue_bytes=(given or default).max_queue_bytes,
@@ -328,7 +336,7 @@ def _sampler(config: TelemetryConfig, settings: _Settings) -> Sampler:
         return _own_sampler(config.sampler, settings)
     if rate is not None:
         settings.origins.append(Origin("sampling_rate", str(rate), "argument"))
-        if _is_number(rate) and 0.0 <= rate <= 1.0:
+        if is_number(rate) and 0.0 <= rate <= 1.0:
             return parent_based(rate)
         settings.problems.append(f"sampling_rate: {rate!r} is not between 0 and 1")
         return AlwaysOff()
@@ -358,10 +366,6 @@ def _own_sampler(given: object, settings: _Settings) -> Sampler:
         f"sampler: {given!r} is neither a Sampler of ours nor the SDK's"
     )
     return AlwaysOff()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _limits(argument: SpanLimits | None, settings: _Settings) -> SpanLimits:
@@ -397,56 +401,3 @@ def _check(effective: EffectiveConfig, problems: list[str]) -> None:
         problems.append(
             f"compression: {effective.compression!r} is none of {_COMPRESSIONS}"
         )
-
-
-def without_password(url: str) -> str:
-    """Return `url` with what stands before the ``@`` of its host masked."""
-    head, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    if not separator or "@" not in host:
-        return url
-    return f"{head}://***@{host.rpartition('@')[2]}{slash}{path}"
-
-
-def _is_http_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        port_is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    return parts.scheme in _HTTP_SCHEMES and bool(parts.hostname) and port_is_valid
-
-
-def _parse_disabled(text: str) -> bool:
-    # Any other value than "true" means that the SDK is not disabled (specification,
-    # "Boolean value").
-    return text.lower() != "true"
-
-
-def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"{text!r} is none of {', '.join(words)}")
-        return text
-
-    return parse
-
-
-def _parse_count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _parse_ms(text: str) -> float:
-    try:
-        milliseconds = float(text)
-    except ValueError:
-        milliseconds = math.nan
-    if not 0 < milliseconds < math.inf:
-        raise ValueError(f"{text!r} is not a number of milliseconds above 0")
-    return milliseconds / _MS_PER_S
-
-
-def _parse_headers(text: str) -> Mapping[str, str]:
-    return parse_headers(text, setting="headers")
