@@ -128,7 +128,7 @@ class Requester:
             await progress("task.accepted", f"{executor} took {report.task_id}")
             with self._tracer.trace_result(report.task_id, executor=executor):
                 result = await self._wait_for_result(pending, submission.deadline_s)
-                self._check(result, pending, report)
+                self._check(result, pending, report, guild)
         finally:
             self._pending.pop(report.task_id, None)
         await self._keep_output(submission, result.output)
@@ -183,7 +183,11 @@ class Requester:
         return pending.result
 
     def _check(
-        self, result: pb.TaskResult, pending: _Pending, report: TaskReport
+        self,
+        result: pb.TaskResult,
+        pending: _Pending,
+        report: TaskReport,
+        guild: Membership,
     ) -> None:
         """Verify the receipt, then let a failed task fail here too."""
         report.outcome = result.outcome
@@ -191,6 +195,7 @@ class Requester:
             expected = ExpectedTask(
                 task_id=report.task_id,
                 trace_id=report.trace_id,
+                guild_id=guild.guild_id,
                 requester=self._peers.peer_id,
                 executor=pending.executor,
                 manifest=pending.files.manifest,
