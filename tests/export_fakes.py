@@ -38,6 +38,7 @@ class FakeTarget:
 
     outcomes: deque[Outcome] = field(default_factory=deque)
     bodies: list[bytes] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
     is_aborted: bool = False
     opened: int = 0
     component_type: str = "fake_exporter"
@@ -65,6 +66,7 @@ class FakeTransport:
 
     def send(self, body: bytes, timeout_s: float) -> Outcome:
         target = self._target
+        target.timeouts.append(timeout_s)
         outcome = target.outcomes.popleft() if target.outcomes else Delivered()
         if isinstance(outcome, Delivered):
             target.bodies.append(body)

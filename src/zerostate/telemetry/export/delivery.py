@@ -20,6 +20,7 @@ from zerostate.telemetry.export.batch import (
 from zerostate.telemetry.export.destination import DestinationConfig
 from zerostate.telemetry.export.overflow import Overflow
 from zerostate.telemetry.export.quiet_log import QuietLog
+from zerostate.telemetry.export.seconds import MAX_WAIT_S
 from zerostate.telemetry.export.snapshot import DropReason
 from zerostate.units import NS_PER_S
 
@@ -240,10 +241,11 @@ class Delivery:
 
     def _timeout_s(self) -> float:
         until_ns = self._drain_until_ns
+        timeout_s = min(self._config.timeout_s, MAX_WAIT_S)
         if until_ns is None:
-            return self._config.timeout_s
+            return timeout_s
         left_s = (until_ns - self._clock.monotonic_ns()) / NS_PER_S
-        return min(self._config.timeout_s, max(left_s, _LEAST_TIMEOUT_S))
+        return min(timeout_s, max(left_s, _LEAST_TIMEOUT_S))
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         if isinstance(outcome, Retryable):
@@ -287,9 +289,9 @@ class Delivery:
                 self.abandon()
             return
         first_ns = now_ns if batch.first_attempt_ns is None else batch.first_attempt_ns
-        last_ns = first_ns + round(self._config.retry.max_elapsed_s * NS_PER_S)
+        elapsed_s = (self._not_before_ns - first_ns) / NS_PER_S
         # What is on disk already stays there, and is tried for as long as it takes.
-        if batch.entry is None and self._not_before_ns > last_ns:
+        if batch.entry is None and elapsed_s > self._config.retry.max_elapsed_s:
             self._overflow.save_or_drop(batch, DropReason.GAVE_UP)
             self._let_go(batch)
 

@@ -7,6 +7,7 @@ from typing import Final
 from zerostate.errors import ConfigError
 from zerostate.telemetry.export.batch import Target
 from zerostate.telemetry.export.retry import RetryConfig
+from zerostate.telemetry.export.seconds import is_some_seconds
 
 DEFAULT_MAX_PENDING_BYTES: Final = 8 * 1024 * 1024
 """Encoded batches held for one destination, in bytes: some 38,000 spans of the usual
@@ -45,7 +46,7 @@ class DestinationConfig:
     """Letters, digits, ``-`` and ``_``: its name in the ledger and in the spool."""
 
     timeout_s: float = DEFAULT_TIMEOUT_S
-    """Longest one attempt may take, in seconds."""
+    """Longest one attempt may take, in seconds; it is never more than `MAX_WAIT_S`."""
 
     retry: RetryConfig = field(default_factory=RetryConfig)
 
@@ -70,7 +71,7 @@ class DestinationConfig:
             problems.append(
                 f"name: {self.name!r} is not made of 1 to 64 letters, digits, - and _"
             )
-        if not self.timeout_s > 0:
+        if not is_some_seconds(self.timeout_s):
             problems.append(f"timeout_s: {self.timeout_s} is not above 0")
         if self.max_request_bytes < 1:
             problems.append(f"max_request_bytes: {self.max_request_bytes} is below 1")

@@ -25,8 +25,17 @@ from zerostate.telemetry.export.destination import DestinationConfig
 from zerostate.telemetry.export.drop_report import DropReport
 from zerostate.telemetry.export.ledger import SpanLedger
 from zerostate.telemetry.export.retry import random_ratio
+from zerostate.telemetry.export.seconds import (
+    MAX_WAIT_S,
+    is_seconds,
+    is_some_seconds,
+    wait_s,
+)
 from zerostate.telemetry.export.snapshot import DropReason
 from zerostate.units import NS_PER_S
+
+DEFAULT_TIMEOUT_S: Final = 30.0
+"""Longest a flush or shutdown takes, in seconds, where the caller does not say."""
 
 DEFAULT_EXIT_TIMEOUT_S: Final = 5.0
 """Longest a program's end is held up, in seconds."""
@@ -87,13 +96,17 @@ class ExportPipeline(Generic[SpanT]):
         names = [config.name for config in destinations]
         if len(set(names)) < len(names):
             raise ConfigError(f"destinations: a name occurs twice in {names}")
+        if not is_some_seconds(batch.delay_s):
+            raise ConfigError(f"batch.delay_s: {batch.delay_s} is not above 0")
+        if not is_seconds(exit_timeout_s):
+            raise ConfigError(f"exit_timeout_s: {exit_timeout_s} is not 0 or above")
         self._encode = encode
         self._clock = clock or SystemClock()
         self._ledger = ledger
         self._logger = logger
-        self._exit_timeout_s = exit_timeout_s
+        self._exit_timeout_s = wait_s(exit_timeout_s, DEFAULT_EXIT_TIMEOUT_S)
         self._max_batch = batch.max_batch_spans
-        self._delay_s = batch.delay_s
+        self._delay_s = min(batch.delay_s, MAX_WAIT_S)
         self._max_request_bytes = min(c.max_request_bytes for c in destinations)
         self._queue: deque[SpanT] = deque()
         ledger.watch(cast("deque[object]", self._queue), batch.max_queue_spans)
@@ -204,10 +217,10 @@ class ExportPipeline(Generic[SpanT]):
     def _run(self) -> None:
         is_running = True
         while is_running:
-            was_called = self._gate.acquire(timeout=self._delay_s)
-            # Read before the work: a shutdown asked for after it has its turn.
-            is_running = not self._is_closing
             try:
+                was_called = self._gate.acquire(timeout=self._delay_s)
+                # Read before the work: a shutdown asked for after it has its turn.
+                is_running = not self._is_closing
                 self._cycle(is_due=not was_called or not is_running)
             except Exception:  # top of a thread: telemetry must not break its program
                 self._logger.exception("telemetry: encoding failed")
@@ -261,10 +274,12 @@ class ExportPipeline(Generic[SpanT]):
         self._export(spans[:middle])
         self._export(spans[middle:])
 
-    def force_flush(self, timeout_s: float = 30.0) -> bool:
+    def force_flush(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Hand over what has ended so far.
 
         Waits that a failure caused are cut short, those a receiver asked for are not.
+        Never raises: at most `MAX_WAIT_S` are waited, and `DEFAULT_TIMEOUT_S` where
+        `timeout_s` is no number.
 
         Returns:
             True if every destination took all of it within `timeout_s` seconds; False
@@ -274,7 +289,7 @@ class ExportPipeline(Generic[SpanT]):
             return self._is_handed_over
         if not self._threads:
             return not self._queue
-        until_ns = self._clock.monotonic_ns() + round(timeout_s * NS_PER_S)
+        until_ns = self._after_ns(wait_s(timeout_s, DEFAULT_TIMEOUT_S))
         lost = self._ledger.lost_or_spooled()
         if not self._flush_queue(until_ns):
             return False
@@ -302,12 +317,15 @@ class ExportPipeline(Generic[SpanT]):
     def _left_s(self, until_ns: int) -> float:
         return max((until_ns - self._clock.monotonic_ns()) / NS_PER_S, 0.0)
 
-    def shutdown(self, timeout_s: float = 30.0) -> bool:
+    def _after_ns(self, timeout_s: float) -> int:
+        return self._clock.monotonic_ns() + round(timeout_s * NS_PER_S)
+
+    def shutdown(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Hand over what is left, and stop. Safe to call twice, and from any thread.
 
         A receiver that is gone is tried a few times, not for the whole of `timeout_s`.
         What it did not take goes to the spool, or is lost and counted. Later spans are
-        counted as dropped.
+        counted as dropped. `timeout_s` is taken as by `force_flush`.
 
         Returns:
             True if every destination took all of it within `timeout_s` seconds.
@@ -320,8 +338,8 @@ class ExportPipeline(Generic[SpanT]):
         self._capacity = 0
         atexit.unregister(self._at_exit)
         lost = self._ledger.lost_or_spooled()
-        until_ns = self._clock.monotonic_ns() + round(timeout_s * NS_PER_S)
-        is_done = self._drain(until_ns, timeout_s)
+        total_s = wait_s(timeout_s, DEFAULT_TIMEOUT_S)
+        is_done = self._drain(self._after_ns(total_s), total_s)
         self._ledger.close()
         self._report.report(is_last=True)
         self._is_handed_over = is_done and self._ledger.lost_or_spooled() == lost

@@ -7,6 +7,11 @@ from time import time
 from typing import TYPE_CHECKING, Final
 
 from zerostate.errors import ConfigError
+from zerostate.telemetry.export.seconds import (
+    MAX_WAIT_S,
+    is_seconds,
+    is_some_seconds,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,11 +52,12 @@ class RetryConfig:
     """Wait after the first failure, in seconds."""
 
     max_s: float = 30.0
-    """Longest wait between two attempts, in seconds."""
+    """Longest wait between two attempts, in seconds; it is never more than
+    `MAX_WAIT_S`."""
 
     max_elapsed_s: float = 300.0
     """A batch is given up (to the spool, or lost and counted) this many seconds after
-    its first attempt; 0 tries once."""
+    its first attempt; 0 tries once, infinity for ever."""
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -60,12 +66,16 @@ class RetryConfig:
             ConfigError: With every problem at once.
         """
         problems = []
-        if not self.initial_s > 0:
+        if not is_some_seconds(self.initial_s):
             problems.append(f"retry.initial_s: {self.initial_s} is not above 0")
-        if not self.max_s >= self.initial_s:
-            problems.append(f"retry.max_s: {self.max_s} is below initial_s")
-        if not self.max_elapsed_s >= 0:
-            problems.append(f"retry.max_elapsed_s: {self.max_elapsed_s} is below 0")
+        if not is_seconds(self.max_s) or (
+            is_seconds(self.initial_s) and self.max_s < self.initial_s
+        ):
+            problems.append(f"retry.max_s: {self.max_s} is not initial_s or above")
+        if not is_seconds(self.max_elapsed_s):
+            problems.append(
+                f"retry.max_elapsed_s: {self.max_elapsed_s} is not 0 or above"
+            )
         if problems:
             raise ConfigError(*problems)
 
@@ -78,7 +88,8 @@ class RetryConfig:
                 so that many processes do not come back at once.
         """
         doublings = min(max(failures - 1, 0), _MAX_DOUBLINGS)
-        longest = min(self.initial_s * 2.0**doublings, self.max_s)
+        first_s = min(self.initial_s, MAX_WAIT_S)
+        longest = min(first_s * 2.0**doublings, self.max_s, MAX_WAIT_S)
         return longest * (0.5 + 0.5 * jitter_ratio)
 
 

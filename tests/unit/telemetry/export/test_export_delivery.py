@@ -1,6 +1,7 @@
 """One destination, driven step by step, in a time that the test owns."""
 
 import logging
+import math
 from collections import deque
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from export_fakes import LOGGER, FakeTarget, destination
 from zerostate.telemetry.export import RetryConfig, SpanLedger, SpoolConfig
 from zerostate.telemetry.export.batch import Delivered, Refused, Retryable
 from zerostate.telemetry.export.delivery import DRAIN_ATTEMPTS, Delivery
+from zerostate.telemetry.export.seconds import MAX_WAIT_S
 from zerostate.testing.clocks import FakeClock
 from zerostate.units import NS_PER_S
 
@@ -410,3 +412,28 @@ def test_a_complaint_is_repeated_once_a_minute(caplog) -> None:
         "telemetry: otlp does not take spans: HTTP 401"
     ] * 2
     assert bench.at.dropped == {"refused": 12}
+
+
+@pytest.mark.parametrize("endless", [math.inf, 1e10])
+def test_a_batch_is_tried_for_ever_where_the_policy_says_so(endless: float) -> None:
+    target = FakeTarget.answering(*[DOWN] * 10)
+    bench = Bench(target, retry=RetryConfig(max_s=endless, max_elapsed_s=endless))
+    bench.offer(1)
+
+    for _ in range(10):
+        wait_s = bench.work()
+        assert wait_s is not None
+        bench.clock.advance(wait_s)
+    assert bench.work() is None
+
+    assert target.received == [1]
+
+
+@pytest.mark.parametrize("endless", [math.inf, 1e10])
+def test_an_attempt_gets_a_timeout_that_sockets_know(endless: float) -> None:
+    target = FakeTarget()
+    bench = Bench(target, timeout_s=endless)
+    bench.offer(1)
+    bench.work()
+
+    assert target.timeouts == [MAX_WAIT_S]

@@ -1,3 +1,4 @@
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,7 @@ from zerostate.telemetry.export.retry import (
     parse_retry_after,
     random_ratio,
 )
+from zerostate.telemetry.export.seconds import MAX_WAIT_S
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 
@@ -103,3 +105,17 @@ def test_every_problem_of_a_retry_policy_is_reported_at_once() -> None:
         RetryConfig(initial_s=0, max_s=-1, max_elapsed_s=-1)
 
     assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize("nonsense", [math.nan, -1, None, "5", -math.inf])
+@pytest.mark.parametrize("setting", ["initial_s", "max_s", "max_elapsed_s"])
+def test_what_is_no_length_of_time_is_refused(setting: str, nonsense: object) -> None:
+    with pytest.raises(ConfigError, match=f"^retry.{setting}: "):
+        RetryConfig(**{setting: nonsense})
+
+
+@pytest.mark.parametrize("endless", [math.inf, 1e300, 10**400])
+def test_an_endless_policy_still_waits_a_length_that_clocks_know(endless) -> None:
+    policy = RetryConfig(initial_s=endless, max_s=endless, max_elapsed_s=endless)
+
+    assert policy.wait_s(1, 1.0) == policy.wait_s(100, 1.0) == MAX_WAIT_S

@@ -1,6 +1,7 @@
 """What an operator may write, and what is said about what they may not."""
 
 import gzip
+import math
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,12 @@ def test_every_problem_of_a_destination_is_reported_at_once() -> None:
         )
 
     assert len(caught.value.problems) == 4
+
+
+@pytest.mark.parametrize("nonsense", [math.nan, -1, 0, None, "5"])
+def test_a_timeout_that_is_no_length_of_time_is_refused(nonsense) -> None:
+    with pytest.raises(ConfigError, match=r"^timeout_s: "):
+        DestinationConfig(target=HttpTarget(url=URL), timeout_s=nonsense)
 
 
 def test_a_file_destination_needs_its_directory(tmp_path: Path) -> None:
