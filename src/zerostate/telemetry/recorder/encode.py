@@ -15,6 +15,11 @@ from opentelemetry.util.types import AnyValue, AttributeValue
 
 from zerostate.telemetry.export.batch import Encoded
 from zerostate.telemetry.recorder.bits import PARENT_REMOTE
+from zerostate.telemetry.recorder.clean_texts import (
+    MAX_TEXT_CHARS,
+    CleanText,
+    CleanTexts,
+)
 from zerostate.telemetry.recorder.pairs import Pairs
 from zerostate.telemetry.recorder.warned import OnceLogger
 from zerostate.telemetry.recorder.wire import (
@@ -64,7 +69,8 @@ class SpanEncoder:
     Args:
         resource: What is traced; sanitised as attributes of spans are.
         sanitise: What may leave; None: everything. If it has a method ``clean_text``,
-            that is asked about status descriptions.
+            that is asked about the texts beside attributes' values: names (of spans,
+            events, scopes), keys and status descriptions. Pure, as the rest of it.
         logger: Where a span that cannot be encoded is told, once for each reason.
     """
 
@@ -75,14 +81,15 @@ class SpanEncoder:
         sanitise: Sanitise | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
-        self._pairs: Final = Pairs(sanitise)
-        self._clean_text: Final[Callable[[str], str] | None] = getattr(
-            sanitise, "clean_text", None
-        )
+        clean_text: CleanText | None = getattr(sanitise, "clean_text", None)
+        self._clean_text: Final = clean_text
+        self._pairs: Final = Pairs(sanitise, clean_text)
         self._once: Final = OnceLogger(
             logger or logging.getLogger("zerostate.telemetry")
         )
         self._names: dict[tuple[str, SpanKind], bytes] = {}
+        self._span_names: Final = CleanTexts(b"\x2a", clean_text)
+        self._event_names: Final = CleanTexts(b"\x12", clean_text)
         self._scopes: dict[Scope, bytes] = {}
         self._resource: Final = delimited(
             b"\x0a", self._pairs.fields(b"\x0a", dict(resource))
@@ -173,7 +180,7 @@ class SpanEncoder:
     def _event(self, event: "SpanEvent") -> bytes:
         body = (
             _pack_time(0x09, event.time_ns)
-            + delimited(b"\x12", text_bytes(event.name))
+            + self._event_names[event.name]
             + self._pairs.fields(b"\x1a", event.attributes)
         )
         if event.dropped_attributes:
@@ -197,18 +204,18 @@ class SpanEncoder:
 
     def _status(self, detail: "SpanDetail") -> bytes:
         code = b"\x18" + varint(detail.code.value) if detail.code.value else b""
-        description = detail.description
-        if description and self._clean_text is not None:
-            description = self._clean_text(description)
-        if not description:
-            return code
-        return delimited(b"\x12", text_bytes(description)) + code
+        description = self._text(detail.description or "")
+        return delimited(b"\x12", description) + code if description else code
+
+    def _text(self, text: str) -> bytes:
+        return text_bytes(text if self._clean_text is None else self._clean_text(text))
 
     def _name(self, span: "RecordedSpan") -> bytes:
-        if len(self._names) >= MAX_NAMES:
-            self._names.clear()
-        made = delimited(b"\x2a", text_bytes(span.name)) + _KINDS[span.kind]
-        self._names[span.name, span.kind] = made
+        made = self._span_names[span.name] + _KINDS[span.kind]
+        if len(span.name) <= MAX_TEXT_CHARS:
+            if len(self._names) >= MAX_NAMES:
+                self._names.clear()
+            self._names[span.name, span.kind] = made
         return made
 
     def _scope_spans(self, scope: "Scope", spans: list[bytes]) -> bytes:
@@ -219,11 +226,11 @@ class SpanEncoder:
                 self._scopes.clear()
             described = self._scopes[scope] = delimited(
                 b"\x0a",
-                delimited(b"\x0a", text_bytes(scope.name))
-                + delimited(b"\x12", text_bytes(scope.version))
+                delimited(b"\x0a", self._text(scope.name))
+                + delimited(b"\x12", self._text(scope.version))
                 + self._pairs.fields(b"\x1a", dict(scope.attributes)),
             )
-        url = delimited(b"\x1a", text_bytes(scope.schema_url))
+        url = delimited(b"\x1a", self._text(scope.schema_url))
         return delimited(b"\x12", b"".join((described, *spans, url)))
 
 

@@ -5,11 +5,11 @@ from typing import Final, final
 
 from opentelemetry.util.types import AnyValue, AttributeValue
 
+from zerostate.telemetry.recorder.clean_texts import CleanText, CleanTexts
 from zerostate.telemetry.recorder.wire import (
     any_value,
     delimited,
     pack_double,
-    text_bytes,
     varint,
 )
 
@@ -33,15 +33,18 @@ _Clean = Callable[[str, AttributeValue], AttributeValue | None]
 class Pairs:
     """Encodes attributes, after asking the sanitiser. One thread at a time."""
 
-    __slots__ = ("_bools", "_floats", "_ints", "_sanitise", "_texts")
+    __slots__ = ("_bools", "_floats", "_ints", "_keys", "_sanitise", "_texts")
 
-    def __init__(self, sanitise: _Clean | None) -> None:
+    def __init__(
+        self, sanitise: _Clean | None, clean_text: CleanText | None = None
+    ) -> None:
         self._sanitise: Final = sanitise
+        self._keys: Final = CleanTexts(b"\x0a", clean_text)
         # By type first: 1, 1.0 and True are one and the same key of a dictionary.
         self._texts: Final = _ByKey(self)
         self._ints: Final = _ByKey(self)
         self._bools: Final = _ByKey(self)
-        self._floats: Final = _FloatHeads()
+        self._floats: Final = _FloatHeads(self._keys)
 
     def append_to(self, parts: list[bytes], attributes: dict[str, AnyValue]) -> None:
         """Append one field for each of `attributes`, with `SPAN_TAG`.
@@ -77,8 +80,7 @@ class Pairs:
             if value is None:
                 return b""
         return delimited(
-            SPAN_TAG,
-            delimited(b"\x0a", text_bytes(key)) + delimited(b"\x12", any_value(value)),
+            SPAN_TAG, self._keys[key] + delimited(b"\x12", any_value(value))
         )
 
 
@@ -123,12 +125,16 @@ class _ByKey(dict[str, _Values]):
 class _FloatHeads(dict[str, bytes]):
     """All of a double's field but the number, by key."""
 
-    __slots__ = ()
+    __slots__ = ("_keys",)
+
+    def __init__(self, keys: CleanTexts) -> None:
+        super().__init__()
+        self._keys = keys
 
     def __missing__(self, key: str) -> bytes:
         if len(self) >= MAX_KEYS:
             self.clear()
-        named = delimited(b"\x0a", text_bytes(key))
+        named = self._keys[key]
         # AnyValue is the tag and eight bytes.
         made = self[key] = SPAN_TAG + varint(len(named) + 11) + named + b"\x12\x09\x21"
         return made
