@@ -101,7 +101,7 @@ class W3CPropagator(TextMapPropagator):
                 may have inherited the span of somebody else.
             getter: Reads the carrier; one that fails counts as ``getter``.
         """
-        if context is None:
+        if context is None or not is_context(context):
             context = Context()
         parents = _values(carrier, TRACEPARENT, getter)
         parent = _read_parent(parents) if parents else None
@@ -123,10 +123,13 @@ class W3CPropagator(TextMapPropagator):
     ) -> None:
         """Write the span and baggage of `context` (None: the current one).
 
-        Without a valid span, traceparent and tracestate are not written.
+        Without a valid span, traceparent and tracestate are not written. What is no
+        context counts as ``context``, and nothing is written.
         """
-        span = trace.get_current_span(context).get_span_context()
+        if not is_context(context):
+            return
         try:
+            span = trace.get_current_span(context).get_span_context()
             if span.is_valid:
                 setter.set(carrier, TRACEPARENT, _format_span(span))
                 if span.trace_state:
@@ -171,15 +174,23 @@ class TraceCarrier:
     def inject(cls, context: Context | None = None) -> Self:
         """Return the carrier of `context` (None: the current one).
 
-        Without a valid span in it, ``traceparent`` is empty.
+        Without a valid span in it, ``traceparent`` is empty. Never raises: what is no
+        context, or holds a span that cannot be read, gives an empty carrier and counts
+        as ``context`` in `dropped_headers`.
         """
-        span = trace.get_current_span(context).get_span_context()
-        entries = get_all(context)
-        baggage = _format_baggage(entries) if entries else ""
-        if not span.is_valid:
-            return cls(baggage=baggage)
-        state = _format_state(span.trace_state) if span.trace_state else ""
-        return cls(_format_span(span), state, baggage)
+        if not is_context(context):
+            return cls()
+        try:
+            span = trace.get_current_span(context).get_span_context()
+            entries = get_all(context)
+            baggage = _format_baggage(entries) if entries else ""
+            if not span.is_valid:
+                return cls(baggage=baggage)
+            state = _format_state(span.trace_state) if span.trace_state else ""
+            return cls(_format_span(span), state, baggage)
+        except Exception:  # noqa: BLE001  # a span of foreign code; the call goes on
+            _count(dropped_headers, "context")
+            return cls()
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> Self:
@@ -280,6 +291,18 @@ class TraceCarrier:
     def trace_id(self) -> str:
         """The carried trace id, 32 hex digits; empty if no span is carried."""
         return self.traceparent[3:35]
+
+
+def is_context(context: object) -> bool:
+    """Return whether `context` is a context or None; count it if it is neither.
+
+    For callers' mistakes, which must not end what they were doing.
+    """
+    # A Context is a dictionary, and a plain one serves OpenTelemetry as well.
+    if context is None or isinstance(context, dict):
+        return True
+    _count(dropped_headers, "context")
+    return False
 
 
 _Parent = tuple[int, int, int]

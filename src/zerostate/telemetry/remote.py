@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, TracerProvider
 
 from zerostate.telemetry.helper import SpanOption, TraceHelper
-from zerostate.telemetry.propagation import TraceCarrier
+from zerostate.telemetry.propagation import TraceCarrier, is_context
 
 TraceContext = str | bytes | Mapping[str, str] | TraceCarrier | None
 """A trace context as a message may hold it; None: the message has none."""
@@ -26,7 +26,8 @@ def inject_trace_context(context: Context | None = None) -> str:
     """Return `context` (None: the current one) as ASCII text, to go into a message.
 
     Empty if there is neither a span nor baggage. Holds line breaks when there is
-    tracestate or baggage: in HTTP headers use `inject_trace_context_map`.
+    tracestate or baggage: in HTTP headers use `inject_trace_context_map`. Never raises,
+    as `zerostate.telemetry.propagation.TraceCarrier.inject` has it.
     """
     return inject_trace_context_bytes(context).decode("ascii")
 
@@ -100,7 +101,7 @@ def with_remote_span(
 
 def _extract(trace_context: TraceContext, context: Context | None) -> Context:
     remote = _carrier(trace_context).extract()
-    if context is None:
+    if context is None or not is_context(context):
         return remote
     span = trace.get_current_span(remote)
     if span.get_span_context().is_valid:

@@ -11,6 +11,11 @@ from zerostate.telemetry.propagation import (
     dropped_headers,
     install_propagator,
 )
+from zerostate.telemetry.remote import (
+    extract_trace_context,
+    inject_trace_context,
+    inject_trace_context_map,
+)
 from zerostate.testing import SpanRecorder
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -116,3 +121,65 @@ def test_the_propagator_is_installed_for_everybody():
 
 def test_injecting_without_a_span_gives_no_headers():
     assert TraceCarrier.inject(Context()).headers() == {}
+
+
+class BrokenSpan(trace.NonRecordingSpan):
+    def get_span_context(self):
+        raise RuntimeError
+
+
+def in_context(span):
+    return trace.set_span_in_context(span, Context())
+
+
+MISTAKEN = [
+    5,
+    "context",
+    object(),
+    trace.INVALID_SPAN,
+    in_context(BrokenSpan(None)),
+    in_context(
+        trace.NonRecordingSpan(trace.SpanContext(1, 2, False, trace_state="a=b"))
+    ),
+]
+"""What a caller, or a sampler, may have made a context of by mistake."""
+
+
+@pytest.mark.parametrize("context", MISTAKEN, ids=repr)
+def test_what_is_no_context_gives_an_empty_carrier_and_is_counted(context):
+    before = dropped_headers["context"]
+
+    assert TraceCarrier.inject(context) == TraceCarrier()
+    assert inject_trace_context(context) == ""
+    assert inject_trace_context_map(context) == {}
+    assert dropped_headers["context"] == before + 3
+
+
+@pytest.mark.parametrize("context", MISTAKEN, ids=repr)
+def test_the_propagator_survives_what_is_no_context(context):
+    before = dropped_headers.total()
+    headers = {}
+
+    PROPAGATOR.inject(headers, context)
+
+    assert "tracestate" not in headers
+    assert dropped_headers.total() == before + 1
+
+
+@pytest.mark.parametrize("context", MISTAKEN[:4], ids=repr)
+def test_what_is_no_context_is_extracted_into_an_empty_one(context):
+    before = dropped_headers["context"]
+
+    for found in (
+        PROPAGATOR.extract({"traceparent": TRACEPARENT}, context),
+        extract_trace_context(TRACEPARENT, context),
+    ):
+        span = trace.get_current_span(found).get_span_context()
+        assert f"{span.trace_id:032x}" == TRACE
+    assert dropped_headers["context"] == before + 2
+
+
+def test_a_plain_dictionary_serves_as_a_context():
+    context = dict(in_context(trace.NonRecordingSpan(trace.SpanContext(1, 2, False))))
+
+    assert TraceCarrier.inject(context).trace_id == f"{1:032x}"
