@@ -201,6 +201,8 @@ class Delivery:
         return self._current is not None
 
     def _rest(self) -> float | None:
+        if self._drain_until_ns is not None:
+            self._overflow.forget_missing()  # the last word of the books is true
         with self.changed:
             if self._drain_until_ns is not None and not self._pending:
                 self.is_stopped = True

@@ -98,10 +98,19 @@ class Overflow:
                 return None
             if payload is not None:
                 return Batch(payload, entry.spans, 0, entry)
-            self._account.spool_dropped(
-                _place(entry), DropReason.SPOOL_CORRUPT, entry.spans
-            )
+            self._lost(entry)
         return None
+
+    def _lost(self, entry: "SpoolEntry") -> None:
+        self._account.spool_dropped(
+            _place(entry), DropReason.SPOOL_CORRUPT, entry.spans
+        )
+
+    def forget_missing(self) -> None:
+        """Count as lost what somebody deleted from the disk."""
+        if self._spool is not None:
+            for entry in self._spool.forget_missing():
+                self._lost(entry)
 
     def done(self, batch: Batch) -> None:
         """Delete the file of a settled batch, if it has one."""
@@ -117,6 +126,7 @@ class Overflow:
         self._account.put_back(batch)
         if batch.entry is not None and self._spool is not None:
             self._spool.keep(batch.entry)
+            self.forget_missing()
 
     def close(self) -> None:
         """Let other processes have the spool's place."""

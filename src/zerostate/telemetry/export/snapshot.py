@@ -26,7 +26,8 @@ class DropReason(StrEnum):
     SPOOL_FULL = "spool_full"
     """The oldest batch on disk made room for a newer one."""
     SPOOL_CORRUPT = "spool_corrupt"
-    """The bytes on disk are not what was written; the file was set aside."""
+    """The bytes on disk are not what was written, and the file was set aside; or
+    somebody deleted it."""
     SHUTDOWN = "shutdown"
     """Tracing ended before the span could be handed over."""
     NOT_SAMPLED = "not_sampled"

@@ -44,9 +44,8 @@ class Spool:
         self._entries: deque[SpoolEntry] = deque()
         self._bytes = 0
         self._next_number = 0
-        base = Path(config.directory) / destination
+        self._base = base = Path(config.directory) / destination
         try:
-            base.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
             self._path, self._descriptor = _take_place(base)
             spool_file.remove_partial(self._path)
             self._find_own()
@@ -104,6 +103,8 @@ class Spool:
     ) -> None:
         """Put a batch on disk; the oldest ones make room where needed.
 
+        A directory that was deleted is made again.
+
         Args:
             payload: The batch.
             spans: How many spans are in it.
@@ -118,12 +119,34 @@ class Spool:
                 entry = next((e for e in self._entries if not e.is_in_use), None)
                 if entry is None:
                     raise OSError(errno.ENOSPC, "the spool is full")
-                self._forget(entry)
                 entry.path.unlink(missing_ok=True)
+                self._forget(entry)
                 evicted(entry)
+            self._return_to_place()
             name = spool_file.file_name(self._take_number(), spans)
             spool_file.write(self._path / name, payload, spans)
             self._add(self._path / name, spans, is_recovered=False)
+
+    def _return_to_place(self) -> None:
+        # Without its lock file the place may be another process's by now.
+        if self._descriptor < 0 or os.fstat(self._descriptor).st_nlink:
+            return
+        self._path, descriptor = _take_place(self._base)
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        for _, number, _ in _batches(self._path):
+            self._next_number = max(self._next_number, number + 1)
+
+    def forget_missing(self) -> list[SpoolEntry]:
+        """Return the batches whose files are gone; they are not on disk any more.
+
+        Those in use are left out: they are in memory too.
+        """
+        with self._lock:
+            gone = [e for e in self._entries if not e.is_in_use and _is_gone(e.path)]
+            for entry in gone:
+                self._forget(entry)
+        return gone
 
     def oldest(self) -> SpoolEntry | None:
         """Return the oldest batch and mark it as in use; None if there is none."""
@@ -137,14 +160,19 @@ class Spool:
         """Return a batch's payload.
 
         Returns:
-            None if it is corrupt: the file was set aside and the entry is gone.
+            None if it is corrupt or was deleted: what there is was set aside, and the
+            entry is gone.
 
         Raises:
             OSError: The disk refused; the entry stays.
         """
-        payload = spool_file.read(entry.path)
+        try:
+            payload = spool_file.read(entry.path)
+        except FileNotFoundError:
+            payload = None
         if payload is None:
-            with self._lock:
+            # What cannot be set aside is found again by a later process.
+            with self._lock, suppress(OSError):
                 self._forget(entry)
                 spool_file.set_aside(entry.path, MAX_CORRUPT_FILES)
         return payload
@@ -179,6 +207,16 @@ class Spool:
             os.close(descriptor)
 
 
+def _is_gone(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # the disk refuses: it may come back
+    return False
+
+
 def _batches(place: Path) -> list[tuple[Path, int, int]]:
     names = ((path, spool_file.parse_name(path.name)) for path in place.iterdir())
     found = [(path, *numbers) for path, numbers in names if numbers is not None]
@@ -186,6 +224,7 @@ def _batches(place: Path) -> list[tuple[Path, int, int]]:
 
 
 def _take_place(base: Path) -> tuple[Path, int]:
+    base.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     for number in range(MAX_PLACES):
         place = base / f"{number:03d}"
         place.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)

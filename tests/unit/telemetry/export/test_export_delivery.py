@@ -437,3 +437,53 @@ def test_an_attempt_gets_a_timeout_that_sockets_know(endless: float) -> None:
     bench.work()
 
     assert target.timeouts == [MAX_WAIT_S]
+
+
+def test_a_deleted_batch_is_counted_and_the_next_ones_are_sent(
+    spooled, tmp_path: Path
+) -> None:
+    target = FakeTarget.answering(DOWN)
+    bench = Bench(target, **spooled, max_pending_bytes=10, max_request_bytes=10)
+    bench.offer(0)  # in memory; the others have no room
+    for span in (1, 2, 3):
+        bench.offer(span)
+    sorted(tmp_path.glob("otlp/000/*.otlp"))[1].unlink()
+
+    while (wait_s := bench.work()) is not None:
+        bench.clock.advance(wait_s)
+
+    assert sorted(target.received) == [0, 1, 3]
+    assert bench.at.dropped == {"spool_corrupt": 1}
+    assert bench.at.spooled == 0
+    bench.delivery.close()
+
+
+def test_the_books_do_not_end_with_files_that_are_gone(spooled, tmp_path: Path) -> None:
+    target = FakeTarget()
+    bench = Bench(target, **spooled, max_pending_bytes=10, max_request_bytes=10)
+    bench.offer(0)
+    for span in (1, 2):
+        bench.offer(span)
+    min(tmp_path.glob("otlp/000/*.otlp")).unlink()
+
+    bench.delivery.drain(bench.clock.monotonic_ns() + NS_PER_S)
+    bench.work()
+
+    assert target.received == [0]
+    assert (bench.at.spooled, bench.at.dropped) == (1, {"spool_corrupt": 1})
+    bench.delivery.close()
+
+
+def test_a_batch_put_back_whose_file_is_gone_is_lost(spooled, tmp_path: Path) -> None:
+    bench = Bench(FakeTarget.answering(*[DOWN] * 9), **spooled)
+    bench.offer(1)
+    bench.work()
+    bench.clock.advance(1)
+    bench.work()  # tried from disk, and failed
+    next(tmp_path.glob("otlp/000/*.otlp")).unlink()
+
+    bench.delivery.abandon()
+
+    assert (bench.at.spooled, bench.at.dropped) == (0, {"spool_corrupt": 1})
+    assert bench.ledger.snapshot().imbalance() == {}
+    bench.delivery.close()

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,65 @@ def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"spool\.directory: .*file"):
         open_spool(tmp_path / "file")
+
+
+def test_a_deleted_file_does_not_hold_up_the_next_one(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    for number in range(3):
+        spool.write(b"%d" % number, 1, never)
+    files(tmp_path)[0].unlink()
+
+    assert read_all(spool) == [None, b"1", b"2"]
+    assert len(spool) == 0
+    spool.close()
+
+
+def test_deleted_files_are_told_but_for_the_one_in_use(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    for spans in range(1, 5):
+        spool.write(PAYLOAD, spans, never)
+    spool.oldest()
+    for path in files(tmp_path)[:3]:
+        path.unlink()
+
+    assert [entry.spans for entry in spool.forget_missing()] == [2, 3]
+    assert spool.forget_missing() == []
+    assert len(spool) == 2
+    spool.close()
+
+
+def test_a_deleted_directory_is_made_again(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path / "spool")
+    spool.write(b"lost", 1, never)
+    shutil.rmtree(tmp_path / "spool")
+
+    spool.write(b"kept", 2, never)
+
+    assert read_all(spool) == [None, b"kept"]
+    spool.close()
+
+
+def test_a_place_that_another_took_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    first = open_spool(tmp_path / "spool")
+    first.write(b"lost", 1, never)
+    shutil.rmtree(tmp_path / "spool")
+    second = open_spool(tmp_path / "spool")
+    second.write(b"theirs", 1, never)
+
+    first.write(b"ours", 1, never)
+
+    assert read_all(second) == [b"theirs"]
+    assert read_all(first) == [None, b"ours"]
+    first.close()
+    second.close()
+
+
+def test_a_place_taken_anew_keeps_what_is_in_it(tmp_path: Path) -> None:
+    first = open_spool(tmp_path)
+    first.write(b"mine", 1, never)
+    next(tmp_path.glob("*/*/LOCK")).unlink()
+
+    first.write(b"more", 1, never)
+
+    assert read_all(first) == [b"mine", b"more"]
+    first.close()
