@@ -92,7 +92,9 @@ class Requester:
         try:
             with self._tracer.trace_task(report.task_id):
                 report.trace_id = TraceCarrier.inject().trace_id or "0" * 32
-                await progress("task.started", report.task_id, _ids_of(report))
+                await progress(
+                    "task.started", f"{report.task_id} has begun", _ids_of(report)
+                )
                 await self._run(submission, progress, report)
         except ZeroStateError as exc:
             report.error_code = getattr(exc, "remote_code", exc.code)
