@@ -23,7 +23,7 @@ from zerostate.telemetry.export.replies import (
     parse_export_response,
     parse_status,
 )
-from zerostate.telemetry.export.request_headers import check_headers
+from zerostate.telemetry.export.request_headers import check_metadata
 from zerostate.telemetry.export.tls import TlsConfig
 
 COMPONENT_TYPE: Final = "otlp_grpc_span_exporter"
@@ -84,7 +84,7 @@ class GrpcTarget(Target):
         parse_endpoint(self.url, example=_EXAMPLE)
         if self.compression is Compression.ZSTD:
             raise ConfigError("compression: gRPC has no zstd; choose gzip or none")
-        check_headers(self.headers, setting="headers")
+        check_metadata(self.headers, setting="headers")
 
     @property
     @override

@@ -56,6 +56,38 @@ def test_an_error_about_headers_does_not_repeat_their_values() -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("target", [HttpTarget, GrpcTarget])
+@pytest.mark.parametrize("headers", [{"a": 5}, {"a": b"x"}, {"a": None}, {5: "x"}])
+def test_a_header_that_is_not_text_is_refused(target, headers) -> None:
+    with pytest.raises(ConfigError, match="is not a text"):
+        target(url=URL, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("a$b", "x"),
+        ("x-bin", "text"),
+        ("X-Bin", "text"),
+        ("grpc-timeout", "1S"),
+        ("te", "x"),
+        ("a", "\xe9"),
+        ("a", "\t"),
+    ],
+)
+def test_what_grpc_refuses_is_refused_for_grpc_alone(key: str, value: str) -> None:
+    HttpTarget(url=URL, headers={key: value})
+
+    with pytest.raises(ConfigError, match="gRPC"):
+        GrpcTarget(url=URL, headers={key: value})
+
+
+def test_what_grpc_sends_is_taken() -> None:
+    GrpcTarget(
+        url=URL, headers={"X-api_key.2": " ~a b!", "tenant": "", "x-binary": "1"}
+    )
+
+
 def test_headers_are_not_shown() -> None:
     target = HttpTarget(url=URL, headers={"api-key": "s3cret"})
 
