@@ -47,6 +47,7 @@ class RecorderCore:
     """State of one provider that tracers and spans look at on the hot path."""
 
     __slots__ = (
+        "__weakref__",
         "count_ended",
         "count_sampled_out",
         "count_started",

@@ -1,9 +1,7 @@
 """The tracer provider: what `init_tracer` installs, and where tracers come from."""
 
 import logging
-import threading
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol, final, runtime_checkable
 
@@ -16,6 +14,7 @@ from zerostate.telemetry.recorder.attributes import clean_mapping
 from zerostate.telemetry.recorder.core import RecorderCore, SpanCounter
 from zerostate.telemetry.recorder.ids import RandomIds
 from zerostate.telemetry.recorder.limits import SpanLimits
+from zerostate.telemetry.recorder.processors import Processors
 from zerostate.telemetry.recorder.scope import Scope
 from zerostate.telemetry.recorder.span import RecordedSpan, as_text
 from zerostate.telemetry.recorder.tracer import RecorderTracer
@@ -93,6 +92,7 @@ class RecorderProvider(TracerProvider):
             limits=limits,
             logger=logger or logging.getLogger("zerostate.telemetry"),
         )
+        self._processors: Final = Processors(self._core)
         self._verdicts: Final = Verdicts(sampler, self._core.once)
         self._lock: Final = ForkSafeLock()
         self._tracers: dict[_Key, RecorderTracer] = {}
@@ -144,9 +144,10 @@ class RecorderProvider(TracerProvider):
 
         ``on_start`` gets the live span, ``on_end`` a genuine SDK ``ReadableSpan``, both
         on the traced thread. Building that costs about what the SDK spends on a span.
+        Where nobody calls `shutdown`, it is shut down when the program ends, which
+        waits for that no longer than five seconds.
         """
-        with self._lock:
-            self._core.processors += (span_processor,)
+        self._processors.add(span_processor)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Hand over what has ended so far.
@@ -159,11 +160,7 @@ class RecorderProvider(TracerProvider):
         done = True
         if isinstance(self._sink, Drainable):
             done = self._sink.force_flush(max(0.0, deadline_s - monotonic()))
-        for processor in self._core.processors:
-            left_s = max(0.0, deadline_s - monotonic())
-            flush = partial(processor.force_flush, int(left_s * 1000))
-            done &= self._bounded(flush, left_s)
-        return done
+        return self._processors.force_flush(max(0.0, deadline_s - monotonic())) and done
 
     def shutdown(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Hand over what is left, and stop the sink and the processors.
@@ -175,30 +172,6 @@ class RecorderProvider(TracerProvider):
         """
         deadline_s = monotonic() + timeout_s
         done = True
-        with self._lock:
-            processors, self._core.processors = self._core.processors, ()
         if isinstance(self._sink, Drainable):
             done = self._sink.shutdown(timeout_s)
-        for processor in processors:
-            left_s = max(0.0, deadline_s - monotonic())
-            done &= self._bounded(processor.shutdown, left_s)
-        return done
-
-    def _bounded(self, work: Callable[[], object], timeout_s: float) -> bool:
-        # The SDK's own processors do not keep their timeouts (opentelemetry-python
-        # #4568), so that the wait is bounded here.
-        outcome: list[bool] = []
-
-        def run() -> None:
-            try:
-                outcome.append(work() is not False)
-            except Exception as exc:  # noqa: BLE001  # top of a thread; foreign code; logged
-                self._core.once.failed(
-                    exc, "processor", "telemetry: a processor raised"
-                )
-                outcome.append(False)
-
-        thread = threading.Thread(target=run, name="zerostate-processor", daemon=True)
-        thread.start()
-        thread.join(timeout_s)
-        return bool(outcome) and outcome[0]
+        return self._processors.shutdown(max(0.0, deadline_s - monotonic())) and done
