@@ -94,7 +94,12 @@ def sdk(endpoint: str, *, gzip: bool = False, rate: float = 1.0) -> Contender:
 
 
 def ours(
-    endpoint: str, *, gzip: bool = False, rate: float = 1.0, enabled: bool = True
+    endpoint: str,
+    *,
+    gzip: bool = False,
+    rate: float = 1.0,
+    enabled: bool = True,
+    queue: int = 1 << 20,
 ) -> Contender:
     """Return ZeroState with its defaults: sanitising on."""
     from zerostate.telemetry import BatchConfig, TelemetryConfig, init_tracer
@@ -106,7 +111,7 @@ def ours(
             compression="gzip" if gzip else "none",
             sampling_rate=rate,
             enabled=enabled,
-            batch=BatchConfig(max_queue_spans=1 << 20),
+            batch=BatchConfig(max_queue_spans=queue),
         )
     )
     tracer = handle.get_tracer("bench")
@@ -241,6 +246,22 @@ def show_memory() -> None:
         print(done.stdout.rstrip())
 
 
+def show_outage(endpoint: str, rounds: int) -> None:
+    """Print what a span costs its caller while nobody takes what is exported."""
+    up, down = ours(endpoint, queue=2048), ours("http://127.0.0.1:9", queue=2048)
+    for number in range(rounds + WARM_UP_ROUNDS):
+        base_us = _caller_us(lambda: baseline(SPANS))
+        for contender in (up, down):
+            caller_us = _caller_us(lambda run=contender.run: run(SPANS))
+            if number >= WARM_UP_ROUNDS:
+                contender.caller_us.append(caller_us - base_us)
+    up.flush()
+    print("\nCaller, collector up and down (default queue, spans dropped and counted)")
+    for name, each in (("up", up), ("down", down)):
+        ratio = _ratio(each.caller_us, up.caller_us)
+        print(f"{name:<28} {statistics.median(each.caller_us):>9.2f} {ratio:>7.3f}")
+
+
 def show_instructions(endpoint: str) -> None:
     """Print instructions a span, caller and export together, where valgrind is."""
     valgrind = shutil.which("valgrind")
@@ -316,6 +337,7 @@ def main() -> None:
         for contender in (recorded[0], recorded[1], *zipped):
             size = bytes_on_the_wire(endpoint, contender)
             print(f"{contender.name:<28} {size:>9.1f}")
+        show_outage(endpoint, rounds)
         show_instructions(endpoint)
     show_memory()
     sys.stdout.flush()
