@@ -22,6 +22,9 @@ PROGRAM = Path(__file__).with_name("export_process.py")
 IMPORT_WATCH = PROGRAM.with_name("export_import_watch.py")
 TESTS = PROGRAM.parents[2]
 
+# What this process imports, its children do too: the sources may be a changed copy.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+
 
 def run(*arguments: str, program: Path = PROGRAM) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -30,7 +33,7 @@ def run(*arguments: str, program: Path = PROGRAM) -> subprocess.CompletedProcess
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env=ENVIRONMENT,
     )
 
 
@@ -94,7 +97,7 @@ def test_what_was_spooled_outlives_a_killed_process(tmp_path: Path) -> None:
         [sys.executable, str(PROGRAM), "spool", "http://127.0.0.1:1/", str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env=ENVIRONMENT,
     )
     with program:
         assert program.stdout is not None
