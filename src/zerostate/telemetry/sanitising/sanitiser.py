@@ -85,6 +85,10 @@ class Sanitiser:
         self._shapes: Final[tuple[Shape, ...]] = SHAPES if config.enabled else ()
         self._secret_name: Final = secret_name_pattern(config.secret_names)
         self._plans: Final[dict[str, _Plan]] = {}
+        if "hash" in config.attributes.values() or config.audience != "operator":
+            # Here, not on the exporting thread: a fork during an import would leave
+            # its lock held in the child. Not always: OpenSSL takes megabytes.
+            import hmac  # noqa: F401, PLC0415  # see above
         # Up to which length the quick look alone can clear a text.
         self._quick_chars: Final = -1 if self._patterns else config.max_value_chars
 
@@ -215,8 +219,7 @@ class Sanitiser:
         return cleaned
 
     def _hashed(self, text: str) -> str:
-        # Imported when first used: loads OpenSSL, megabytes that few need.
-        import hmac  # noqa: PLC0415  # see above
+        import hmac  # noqa: PLC0415  # loaded by the constructor where it is needed
 
         data = text.encode("utf-8", "surrogatepass")
         return hmac.digest(self._hash_key, data, "sha256").hex()[:_HASH_DIGITS]
