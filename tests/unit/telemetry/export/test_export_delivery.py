@@ -2,67 +2,16 @@
 
 import logging
 import math
-from collections import deque
-from pathlib import Path
 
 import pytest
 
-from export_fakes import LOGGER, FakeTarget, destination
-from zerostate.telemetry.export import RetryConfig, SpanLedger, SpoolConfig
+from export_bench import DOWN, Bench
+from export_fakes import FakeTarget
+from zerostate.telemetry.export import RetryConfig
 from zerostate.telemetry.export.batch import Delivered, Refused, Retryable
-from zerostate.telemetry.export.delivery import DRAIN_ATTEMPTS, Delivery
+from zerostate.telemetry.export.delivery import DRAIN_ATTEMPTS
 from zerostate.telemetry.export.seconds import MAX_WAIT_S
-from zerostate.testing.clocks import FakeClock
 from zerostate.units import NS_PER_S
-
-DOWN = Retryable("503", "HTTP 503")
-
-
-class Bench:
-    """A delivery with its ledger and clock."""
-
-    def __init__(self, target: FakeTarget, **settings) -> None:
-        self.ledger = SpanLedger()
-        self.clock = FakeClock()
-        self.queue: deque[object] = deque()
-        self.ledger.watch(self.queue, 100)
-        config = destination(target, **settings)
-        self.delivery = Delivery(
-            config,
-            self.ledger.account(config.name, "fake_exporter", ("", 0)),
-            clock=self.clock,
-            logger=LOGGER,
-            jitter=lambda: 1.0,
-        )
-
-    def offer(self, *spans: int) -> None:
-        for _ in spans:
-            self.ledger.started()
-            self.ledger.ended()
-        self.queue.extend(spans)
-        self.ledger.encoded(len(self.ledger.take(len(spans))))
-        payload = b"".join(b"%010d" % span for span in spans)
-        self.delivery.offer(payload, len(spans))
-
-    def step(self) -> float | None:
-        wait_s = self.delivery.step()
-        assert self.ledger.snapshot().imbalance() == {}
-        return wait_s
-
-    def work(self) -> float | None:
-        """Step until there is something to wait for."""
-        for _ in range(100):
-            wait_s = self.step()
-            if wait_s != 0:
-                return wait_s
-        raise AssertionError("never at rest")
-
-    def now_s(self) -> float:
-        return self.clock.monotonic_ns() / NS_PER_S
-
-    @property
-    def at(self):
-        return self.ledger.snapshot().destinations["otlp"]
 
 
 def test_batches_are_sent_in_order_and_counted() -> None:
@@ -258,144 +207,6 @@ def test_waiting_for_a_mark_ends_when_no_earlier_batch_is_in_memory() -> None:
     assert not bench.delivery.wait_for(bench.delivery.mark(), 0)
 
 
-@pytest.fixture
-def spooled(tmp_path: Path) -> dict[str, object]:
-    return {
-        "spool": SpoolConfig(directory=str(tmp_path), max_bytes=1 << 20),
-        "retry": RetryConfig(initial_s=1, max_s=1, max_elapsed_s=0.5),
-    }
-
-
-def test_what_would_be_lost_is_spooled_and_sent_later(spooled) -> None:
-    target = FakeTarget.answering(*[DOWN] * 5)
-    bench = Bench(target, **spooled, max_pending_bytes=20, max_request_bytes=20)
-    bench.offer(1, 2)
-    bench.offer(3)  # no room in memory
-    bench.work()  # 1 and 2 are given up
-
-    assert (bench.at.spooled, bench.at.queued, bench.at.dropped) == (3, 0, {})
-    while (wait_s := bench.work()) is not None:
-        bench.clock.advance(wait_s)
-    assert sorted(target.received) == [1, 2, 3]
-    assert (bench.at.exported, bench.at.spooled) == (3, 0)
-    bench.delivery.close()
-
-
-def test_memory_and_disk_take_turns(spooled) -> None:
-    target = FakeTarget.answering(DOWN, DOWN)
-    bench = Bench(target, **spooled)
-    bench.offer(1)
-    bench.step()
-    bench.clock.advance(1)
-    bench.offer(2)
-    bench.step()  # both are on disk
-    bench.clock.advance(1)
-    for span in (3, 4, 5):
-        bench.offer(span)
-
-    bench.work()
-
-    assert target.received == [3, 1, 4, 2, 5]
-    bench.delivery.close()
-
-
-def test_a_restart_delivers_what_the_last_process_left(spooled) -> None:
-    first = Bench(FakeTarget.answering(*[DOWN] * 5), **spooled)
-    first.offer(1, 2)
-    first.offer(3)
-    first.delivery.abandon()
-    assert first.at.spooled == 3
-    first.delivery.close()
-
-    target = FakeTarget()
-    second = Bench(target, **spooled)
-    assert second.delivery.has_backlog
-    assert second.at.recovered.found == 3
-    second.work()
-
-    assert target.received == [1, 2, 3]
-    recovered = second.at.recovered
-    assert (recovered.exported, recovered.waiting, recovered.dropped) == (3, 0, {})
-    assert (second.at.exported, second.at.spooled) == (0, 0)
-    second.delivery.close()
-
-
-def test_a_corrupt_batch_is_counted_and_the_next_one_sent(
-    spooled, tmp_path: Path
-) -> None:
-    bench = Bench(FakeTarget.answering(DOWN, DOWN), **spooled)
-    bench.offer(1, 2)
-    bench.step()
-    bench.clock.advance(1)
-    bench.offer(3)
-    bench.step()
-    bench.clock.advance(1)
-    min(tmp_path.glob("otlp/000/*.otlp")).write_bytes(b"rotten")
-
-    bench.work()
-
-    assert (bench.at.exported, bench.at.dropped) == (1, {"spool_corrupt": 2})
-    bench.delivery.close()
-
-
-def test_the_oldest_on_disk_makes_room_and_is_counted(tmp_path: Path) -> None:
-    spool = SpoolConfig(directory=str(tmp_path), max_bytes=80)
-    bench = Bench(
-        FakeTarget.answering(*[DOWN] * 9),
-        spool=spool,
-        max_request_bytes=20,
-        max_pending_bytes=20,
-    )
-    bench.offer(1, 2)  # in memory
-    for span in (3, 5, 7, 9):
-        bench.offer(span)  # 26 bytes each on disk
-
-    assert (bench.at.spooled, bench.at.dropped) == (3, {"spool_full": 1})
-    assert bench.ledger.snapshot().imbalance() == {}
-    bench.delivery.close()
-
-
-def test_a_refused_batch_from_disk_is_deleted(spooled, tmp_path: Path) -> None:
-    bench = Bench(FakeTarget.answering(DOWN, Refused("400")), **spooled)
-    bench.offer(1)
-    bench.step()
-    bench.clock.advance(1)
-
-    bench.work()
-
-    assert bench.at.dropped == {"refused": 1}
-    assert list(tmp_path.glob("otlp/000/*.otlp")) == []
-    bench.delivery.close()
-
-
-def test_a_batch_from_disk_goes_back_when_all_is_abandoned(spooled) -> None:
-    bench = Bench(FakeTarget.answering(*[DOWN] * 9), **spooled)
-    bench.offer(1)
-    bench.work()
-    bench.clock.advance(1)
-    bench.work()  # tried from disk, and failed
-
-    bench.delivery.abandon()
-
-    assert (bench.at.spooled, bench.at.inflight, bench.at.dropped) == (1, 0, {})
-    bench.delivery.close()
-
-
-def test_a_disk_that_refuses_is_a_counted_loss(spooled, tmp_path: Path, caplog) -> None:
-    bench = Bench(FakeTarget.answering(DOWN), **spooled)
-    bench.delivery.close()
-    for place in tmp_path.glob("otlp/*"):
-        for file in place.iterdir():
-            file.unlink()
-        place.rmdir()
-    bench.offer(1)
-
-    bench.work()
-
-    assert bench.at.dropped == {"gave_up": 1}
-    assert "spool" in caplog.text
-
-
 def test_a_complaint_is_repeated_once_a_minute(caplog) -> None:
     bench = Bench(FakeTarget.answering(*[Refused("401", "HTTP 401")] * 12))
 
@@ -437,53 +248,3 @@ def test_an_attempt_gets_a_timeout_that_sockets_know(endless: float) -> None:
     bench.work()
 
     assert target.timeouts == [MAX_WAIT_S]
-
-
-def test_a_deleted_batch_is_counted_and_the_next_ones_are_sent(
-    spooled, tmp_path: Path
-) -> None:
-    target = FakeTarget.answering(DOWN)
-    bench = Bench(target, **spooled, max_pending_bytes=10, max_request_bytes=10)
-    bench.offer(0)  # in memory; the others have no room
-    for span in (1, 2, 3):
-        bench.offer(span)
-    sorted(tmp_path.glob("otlp/000/*.otlp"))[1].unlink()
-
-    while (wait_s := bench.work()) is not None:
-        bench.clock.advance(wait_s)
-
-    assert sorted(target.received) == [0, 1, 3]
-    assert bench.at.dropped == {"spool_corrupt": 1}
-    assert bench.at.spooled == 0
-    bench.delivery.close()
-
-
-def test_the_books_do_not_end_with_files_that_are_gone(spooled, tmp_path: Path) -> None:
-    target = FakeTarget()
-    bench = Bench(target, **spooled, max_pending_bytes=10, max_request_bytes=10)
-    bench.offer(0)
-    for span in (1, 2):
-        bench.offer(span)
-    min(tmp_path.glob("otlp/000/*.otlp")).unlink()
-
-    bench.delivery.drain(bench.clock.monotonic_ns() + NS_PER_S)
-    bench.work()
-
-    assert target.received == [0]
-    assert (bench.at.spooled, bench.at.dropped) == (1, {"spool_corrupt": 1})
-    bench.delivery.close()
-
-
-def test_a_batch_put_back_whose_file_is_gone_is_lost(spooled, tmp_path: Path) -> None:
-    bench = Bench(FakeTarget.answering(*[DOWN] * 9), **spooled)
-    bench.offer(1)
-    bench.work()
-    bench.clock.advance(1)
-    bench.work()  # tried from disk, and failed
-    next(tmp_path.glob("otlp/000/*.otlp")).unlink()
-
-    bench.delivery.abandon()
-
-    assert (bench.at.spooled, bench.at.dropped) == (0, {"spool_corrupt": 1})
-    assert bench.ledger.snapshot().imbalance() == {}
-    bench.delivery.close()
