@@ -1,9 +1,11 @@
-"""A delivery on a bench, for the tests that drive one step by step."""
+"""A delivery, and a whole pipeline, on a bench: what the tests of both share."""
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from export_fakes import LOGGER, FakeTarget, destination
-from zerostate.telemetry.export import SpanLedger
+from export_fakes import LOGGER, FakeTarget, Limits, destination, encode
+from zerostate.telemetry.export import ExportPipeline, SpanLedger
 from zerostate.telemetry.export.batch import Retryable
 from zerostate.telemetry.export.delivery import Delivery
 from zerostate.testing.clocks import FakeClock
@@ -57,3 +59,22 @@ class Bench:
     @property
     def at(self):
         return self.ledger.snapshot().destinations["otlp"]
+
+
+@contextmanager
+def pipeline_to(
+    *targets: FakeTarget, encoder=encode, limits: Limits | None = None, **settings
+) -> Iterator[tuple[ExportPipeline, SpanLedger]]:
+    ledger = SpanLedger()
+    pipeline = ExportPipeline(
+        encoder,
+        [destination(t, f"d{n}", **settings) for n, t in enumerate(targets)],
+        limits or Limits(),
+        ledger,
+        LOGGER,
+    )
+    try:
+        yield pipeline, ledger
+    finally:
+        pipeline.shutdown(5)
+        assert ledger.snapshot().imbalance() == {}
