@@ -99,7 +99,7 @@ UNWANTED = {
                 "pypi" + ".org",
                 "files.python" + "hosted.org",
                 "registry." + "npmjs.org",
-                "proxy.golang" + ".org",
+                "proxy." + "golang.org",
                 "crates" + ".io",
             )
         )
