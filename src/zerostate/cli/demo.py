@@ -21,7 +21,6 @@ from zerostate.cli.network import (
 )
 from zerostate.cli.output import print_json, print_lines
 from zerostate.cli.places import (
-    default_data_dir,
     default_input,
     default_module,
     require_linux,
@@ -38,6 +37,7 @@ from zerostate.errors import (
     ProcessError,
     ZeroStateError,
 )
+from zerostate.stack import default_data_dir
 
 STORY_LIMIT_S: Final = 180.0
 """Longest time from the start to the result, in seconds: above the sum of all limits

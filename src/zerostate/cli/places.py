@@ -1,13 +1,11 @@
 """Where things are on this machine: data, and the demo's default input."""
 
-import os
 import sys
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from zerostate.cli.sample_input import SAMPLE_TEXT
-from zerostate.errors import ConfigError, UnsupportedPlatformError
+from zerostate.errors import UnsupportedPlatformError
 
 
 def require_linux(platform: str = sys.platform) -> None:
@@ -20,24 +18,6 @@ def require_linux(platform: str = sys.platform) -> None:
         raise UnsupportedPlatformError(
             f"peers and tracing stack run on Linux only; this is {platform}"
         )
-
-
-def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where traces are kept unless told otherwise.
-
-    ``$XDG_DATA_HOME/zerostate``; a relative XDG_DATA_HOME is ignored (XDG Base
-    Directory Specification 0.8, "Basics").
-
-    Raises:
-        ConfigError: The user has no home directory to find it in.
-    """
-    configured = environ.get("XDG_DATA_HOME", "")
-    if configured and Path(configured).is_absolute():
-        return Path(configured) / "zerostate"
-    home = environ.get("HOME", "")
-    if not Path(home).is_absolute():
-        raise ConfigError("--data: HOME is not set; name a directory with --data")
-    return Path(home) / ".local" / "share" / "zerostate"
 
 
 def default_input(run_dir: Path, *, cwd: Path | None = None) -> Path:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from zerostate.cli.failures import EXIT_OK
 from zerostate.cli.output import print_lines
-from zerostate.cli.places import default_data_dir, require_linux
+from zerostate.cli.places import require_linux
+from zerostate.stack import default_data_dir
 
 if TYPE_CHECKING:
     from zerostate.stack.config import StackUrls

@@ -1,7 +1,7 @@
 """The words of the execution layer: one method for each ``execution.*`` span."""
 
 from contextlib import AbstractContextManager
-from typing import Final, final
+from typing import final
 
 from opentelemetry.trace import Span, TracerProvider
 
@@ -9,12 +9,6 @@ from zerostate.execution.usage import NearLimit, Usage
 from zerostate.semconv import attributes as attr
 from zerostate.semconv import spans
 from zerostate.telemetry.spans import LayerTracer
-
-LIMIT_NAME: Final = "limit.name"
-"""On `EVENT_LIMIT_NEAR`: ``fuel``, ``memory``, ``wall`` or ``output``."""
-
-LIMIT_USED_RATIO: Final = "limit.used_ratio"
-"""On `EVENT_LIMIT_NEAR`: used divided by allowed, 0.8 and more."""
 
 
 @final
@@ -104,7 +98,7 @@ def record_ending(
     for limit in near:
         span.add_event(
             attr.EVENT_LIMIT_NEAR,
-            {LIMIT_NAME: limit.name, LIMIT_USED_RATIO: limit.used_ratio},
+            {attr.LIMIT_NAME: limit.name, attr.LIMIT_USED_RATIO: limit.used_ratio},
         )
 
 

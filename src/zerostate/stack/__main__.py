@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     show = _show_json if options.ready_json else _show_text
     try:
         config = StackConfig(
-            data_dir=options.data,
+            data_dir=options.data or default_data_dir(),
             host=options.host,
             otlp_http_port=options.otlp_http,
             otlp_grpc_port=options.otlp_grpc,
@@ -41,12 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    defaults = StackConfig(data_dir=default_data_dir())
+    defaults = StackConfig(data_dir=Path())
     parser = argparse.ArgumentParser(
         prog="python -m zerostate.stack",
         description="Receive, keep and show traces. Port 0 takes any that is free.",
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", default=defaults.data_dir)
+    parser.add_argument("--data", type=Path, metavar="DIR")
     parser.add_argument("--host", default=DEFAULT_HOST)
     for option in ("otlp-http", "otlp-grpc", "ui"):
         default = getattr(defaults, f"{option.replace('-', '_')}_port")

@@ -1,6 +1,7 @@
 """What an operator says about a stack, and what they get."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -99,12 +100,19 @@ class StackUrls:
         return self.ui if self.token is None else f"{self.ui}/?token={self.token}"
 
 
-def default_data_dir() -> Path:
-    """Return ``$XDG_DATA_HOME/zerostate``, by default ``~/.local/share/zerostate``.
+def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where traces are kept unless told otherwise.
 
-    A relative ``XDG_DATA_HOME`` is ignored, as the XDG Base Directory Specification
-    asks.
+    ``$XDG_DATA_HOME/zerostate``; a relative XDG_DATA_HOME is ignored (XDG Base
+    Directory Specification 0.8, "Basics").
+
+    Raises:
+        ConfigError: The user has no home directory to find it in.
     """
-    given = Path(os.environ.get("XDG_DATA_HOME", ""))
-    base = given if given.is_absolute() else Path.home() / ".local" / "share"
-    return base / "zerostate"
+    configured = environ.get("XDG_DATA_HOME", "")
+    if configured and Path(configured).is_absolute():
+        return Path(configured) / "zerostate"
+    home = environ.get("HOME", "")
+    if not Path(home).is_absolute():
+        raise ConfigError("--data: HOME is not set; name a directory with --data")
+    return Path(home) / ".local" / "share" / "zerostate"

@@ -4,21 +4,10 @@ Failure is `zerostate.telemetry.outcome.record_error`. Each works on any OpenTel
 record.
 """
 
-from typing import Final
-
 from opentelemetry.trace import Span
 
 from zerostate.semconv import attributes as attr
 from zerostate.telemetry.block import open_block
-
-DURATION_MS: Final = "duration.ms"
-"""What `record_success` was told; the span's own duration is beside it."""
-
-SIZE_BYTES: Final = "size.bytes"
-"""Set by `record_size`."""
-
-COUNT: Final = "count"
-"""Set by `record_count`."""
 
 
 def record_success(span: Span, duration_ms: float | None = None) -> None:
@@ -36,7 +25,7 @@ def record_success(span: Span, duration_ms: float | None = None) -> None:
             where that differs from the span's duration.
     """
     if duration_ms is not None:
-        span.set_attribute(DURATION_MS, duration_ms)
+        span.set_attribute(attr.DURATION_MS, duration_ms)
     block = open_block(span)
     if block is not None:
         block.succeed()
@@ -69,9 +58,9 @@ def record_message_type(span: Span, message_type: str) -> None:
 
 def record_size(span: Span, size_bytes: int) -> None:
     """Say how large what was handled is, in bytes (``size.bytes``)."""
-    span.set_attribute(SIZE_BYTES, size_bytes)
+    span.set_attribute(attr.SIZE_BYTES, size_bytes)
 
 
 def record_count(span: Span, count: int) -> None:
     """Say how many things were handled (``count``)."""
-    span.set_attribute(COUNT, count)
+    span.set_attribute(attr.COUNT, count)

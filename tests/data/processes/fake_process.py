@@ -66,7 +66,7 @@ elif behaviour == "chatty":
     print("done talking", file=sys.stderr, flush=True)
     wait()
 elif behaviour == "family":
-    # Same process group, as a careless child would be.
+    # Same process group, as a careless child would be. Both only wait to be killed.
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     say({"event": "ready", "pid": os.getpid(), "child": child.pid})
     while True:

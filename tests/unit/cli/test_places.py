@@ -1,35 +1,12 @@
 """Data directory, default input and module, platform."""
 
-from pathlib import Path
-
 import pytest
 
 from zerostate.cli.places import (
-    default_data_dir,
     default_input,
     require_linux,
 )
-from zerostate.errors import ConfigError, UnsupportedPlatformError
-
-
-def test_data_lives_in_xdg_data_home():
-    environ = {"XDG_DATA_HOME": "/data", "HOME": "/home/u"}
-
-    assert default_data_dir(environ) == Path("/data/zerostate")
-
-
-@pytest.mark.parametrize(
-    "xdg", [{}, {"XDG_DATA_HOME": ""}, {"XDG_DATA_HOME": "relative"}]
-)
-def test_data_lives_in_the_home_directory_otherwise(xdg):
-    assert default_data_dir({"HOME": "/home/u", **xdg}) == Path(
-        "/home/u/.local/share/zerostate"
-    )
-
-
-def test_no_home_is_a_clear_error():
-    with pytest.raises(ConfigError, match="--data"):
-        default_data_dir({})
+from zerostate.errors import UnsupportedPlatformError
 
 
 def test_our_readme_is_the_default_input(tmp_path):

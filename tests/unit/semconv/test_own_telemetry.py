@@ -10,6 +10,7 @@ from zerostate.telemetry.export.snapshot import (
     LedgerSnapshot,
     RecoveredSnapshot,
 )
+from zerostate.testing import SpanRecorder
 
 REGISTRY = registry_tool().load()
 TOOK = Histogram(bounds=(1.0,), counts=(1, 0), sum=0.5)
@@ -63,9 +64,15 @@ def test_metrics_carry_the_attributes_that_are_registered_for_them():
 def test_the_marks_are_registered():
     (group,) = [group for group in REGISTRY.groups if group.name == "zerostate.marks"]
 
-    assert {use.key for use in group.uses} == {
-        marks.DURATION_MS,
-        marks.SIZE_BYTES,
-        marks.COUNT,
+    recorder = SpanRecorder()
+    with recorder.provider.get_tracer("t").start_as_current_span("marked") as span:
+        marks.record_success(span, 1.5)
+        marks.record_size(span, 2)
+        marks.record_count(span, 3)
+
+    assert recorder.named("marked").attributes == {
+        attr.DURATION_MS: 1.5,
+        attr.SIZE_BYTES: 2,
+        attr.COUNT: 3,
     }
-    assert marks.DURATION_MS == attr.DURATION_MS
+    assert {use.key for use in group.uses} == set(recorder.named("marked").attributes)

@@ -63,9 +63,21 @@ def test_urls_are_reachable_from_this_machine(host, written):
     assert url_host(host) == written
 
 
-def test_data_lives_where_the_operating_system_says(monkeypatch):
-    # The environment is the input here.
-    monkeypatch.setenv("XDG_DATA_HOME", "/data")
-    assert default_data_dir() == Path("/data/zerostate")
-    monkeypatch.setenv("XDG_DATA_HOME", "relative")
-    assert default_data_dir() == Path.home() / ".local/share/zerostate"
+def test_data_lives_in_xdg_data_home():
+    environ = {"XDG_DATA_HOME": "/data", "HOME": "/home/u"}
+
+    assert default_data_dir(environ) == Path("/data/zerostate")
+
+
+@pytest.mark.parametrize(
+    "xdg", [{}, {"XDG_DATA_HOME": ""}, {"XDG_DATA_HOME": "relative"}]
+)
+def test_data_lives_in_the_home_directory_otherwise(xdg):
+    assert default_data_dir({"HOME": "/home/u", **xdg}) == Path(
+        "/home/u/.local/share/zerostate"
+    )
+
+
+def test_no_home_is_a_clear_error():
+    with pytest.raises(ConfigError, match="--data"):
+        default_data_dir({})
