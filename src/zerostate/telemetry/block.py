@@ -53,6 +53,7 @@ class SpanBlock(AbstractContextManager[Span]):
     """
 
     __slots__ = (
+        "_adopted",
         "_attributes",
         "_context",
         "_context_inside",
@@ -98,6 +99,7 @@ class SpanBlock(AbstractContextManager[Span]):
         self._links = links
         self._context_inside = context if is_context_attached else None
         self._succeeded = False
+        self._adopted = False
         self._manager: AbstractContextManager[Span] | None = None
         self._ids_token: Token[Mapping[str, str]] | None = None
         self._outer_token: Token[Context] | None = None
@@ -169,6 +171,24 @@ class SpanBlock(AbstractContextManager[Span]):
         # nothing to give back there, and trying would be logged as a failure.
         if self._outer_token is not None and get_current() is self._context_inside:
             detach(self._outer_token)
+
+    def adopt(self, name: str, attributes: Mapping[str, AttributeValue]) -> bool:
+        """Let somebody else's call have this block's span, if it is about the same.
+
+        Only once, only by the same name, and only if no attribute that both know
+        differs; those that only the caller knows are added to the span.
+
+        Returns:
+            Whether the span is the caller's now.
+        """
+        if self._adopted or self._name != name:
+            return False
+        own = self._attributes
+        if any(own.get(key, value) != value for key, value in attributes.items()):
+            return False
+        self._adopted = True
+        self._span.set_attributes(dict(attributes))
+        return True
 
     def succeed(self) -> None:
         """Have the status become OK at the end of the block, if nothing fails."""

@@ -5,7 +5,7 @@ instrumentation.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -14,11 +14,12 @@ from opentelemetry.trace import (
     Span,
     SpanKind,
     TracerProvider,
+    get_current_span,
 )
 from opentelemetry.util.types import AttributeValue
 
 from zerostate.semconv.spans import SpanSpec
-from zerostate.telemetry.block import SpanBlock
+from zerostate.telemetry.block import SpanBlock, open_block
 from zerostate.telemetry.outcome import (
     MAX_MESSAGE_CHARS,
     error_type,
@@ -58,6 +59,7 @@ class LayerTracer:
         *,
         context: Context | None = None,
         links: Sequence[Link] = (),
+        adopts: bool = False,
         **fields: str,
     ) -> AbstractContextManager[Span]:
         """Open the span that `spec` describes, current inside the block.
@@ -75,14 +77,23 @@ class LayerTracer:
             context: Parent context; None takes the current one, an empty `Context`
                 starts a trace of its own.
             links: Spans elsewhere that this one has to do with.
+            adopts: Take over the current span if the caller opened the same one by
+                hand around this call, so that there is one span and not two; the
+                caller's block then decides the outcome.
             fields: Values for the placeholders in ``spec.name``.
 
         Returns:
             A context manager that yields the span, already current.
         """
+        name = spec.name.format(**fields)
+        if adopts and context is None:
+            span = get_current_span()
+            block = open_block(span)
+            if block is not None and block.adopt(name, attributes):
+                return nullcontext(span)
         return SpanBlock(
             self._tracer,
-            spec.name.format(**fields),
+            name,
             kind=SpanKind[spec.kind],
             attributes=attributes,
             context=context,

@@ -103,3 +103,46 @@ def test_an_empty_context_starts_a_trace_of_its_own(recorder, tracer):
 def test_without_a_provider_nothing_is_recorded_and_nothing_fails():
     with LayerTracer("test").span(WORK, {"a": 1}) as span:
         assert not span.is_recording()
+
+
+def test_a_span_opened_by_hand_around_a_call_is_the_calls_span(recorder, tracer):
+    same_layer = LayerTracer("test", recorder.provider)
+    with same_layer.span(WORK, {"peer.id": "a"}) as by_hand:
+        with tracer.span(WORK, {"peer.id": "a", "size": 1}, adopts=True) as own:
+            assert own is by_hand
+        assert not recorder.spans, "the hand that opened it ends it"
+
+    assert_trace(recorder.spans, "work")
+    assert recorder.named("work").attributes == {"peer.id": "a", "size": 1}
+
+
+def test_a_span_about_something_else_is_not_taken_over(recorder, tracer):
+    with tracer.span(WORK, {"peer.id": "a"}):
+        with tracer.span(WORK, {"peer.id": "b"}, adopts=True):
+            pass
+        with tracer.span(CALL, {"peer.id": "a"}, type="ping", adopts=True):
+            pass
+
+    assert_trace(recorder.spans, "work\n  work\n  call.ping CLIENT")
+
+
+def test_a_span_is_taken_over_once(recorder, tracer):
+    with tracer.span(WORK, {}):
+        for _ in range(2):
+            with tracer.span(WORK, {}, adopts=True):
+                pass
+
+    assert_trace(recorder.spans, "work\n  work")
+
+
+def test_a_failure_in_a_span_taken_over_is_recorded_once(recorder, tracer):
+    with (
+        pytest.raises(PeerLostError),
+        tracer.span(WORK, {}),
+        tracer.span(WORK, {}, adopts=True),
+    ):
+        raise PeerLostError("gone")
+
+    span = recorder.named("work")
+    assert span.status.status_code is StatusCode.ERROR
+    assert [event.name for event in span.events] == ["exception"]
