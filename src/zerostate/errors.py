@@ -9,6 +9,7 @@
     . OtlpDecodeError           not an OTLP export request
   - P2PError
     . PeerUnreachableError*     dial failed or timed out
+      + ProtocolNotSpokenError  connected, but it does not speak what we asked for
     . PeerLostError             a peer we were waiting for went away
     . RequestTimeoutError*      no reply in time
     . RemoteError               the other peer answered with an error
@@ -135,6 +136,13 @@ class PeerUnreachableError(P2PError):
 
     code = "peer_unreachable"
     retryable = True
+
+
+class ProtocolNotSpokenError(PeerUnreachableError):
+    """The peer is connected and answers, but does not speak the protocol."""
+
+    code = "protocol_not_spoken"
+    retryable = False
 
 
 class PeerLostError(P2PError):

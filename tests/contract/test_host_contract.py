@@ -6,14 +6,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 import trio
 
-from zerostate.errors import PeerLostError, PeerUnreachableError
+from zerostate.errors import (
+    PeerLostError,
+    PeerUnreachableError,
+    ProtocolNotSpokenError,
+)
 from zerostate.evidence.identity import Identity
 from zerostate.p2p import P2PConfig
 from zerostate.p2p._libp2p import libp2p_host
+from zerostate.p2p.host import MESSAGE_PROTOCOL
 from zerostate.testing.network import MemoryNetwork
 
 ALICE, BOB, CAROL = (Identity(bytes([n]) * 32) for n in (1, 2, 3))
 TOPIC = "zerostate/test/1"
+OTHER_PROTOCOL = "/zerostate/test/1"
 
 # libp2p reports at ERROR what is normal when peers go away.
 logging.getLogger("libp2p").setLevel(logging.CRITICAL)
@@ -28,6 +34,10 @@ class Recorder:
         self.gossip = []
         self.forwards = True
         self.streams = []
+        self.spoken = []
+
+    def protocols(self):
+        return frozenset({MESSAGE_PROTOCOL, OTHER_PROTOCOL})
 
     def connected(self, peer_id):
         self.presence.append(("connected", peer_id))
@@ -35,8 +45,9 @@ class Recorder:
     def disconnected(self, peer_id):
         self.presence.append(("disconnected", peer_id))
 
-    async def stream_opened(self, stream):
+    async def stream_opened(self, stream, protocol):
         self.streams.append(stream)
+        self.spoken.append(protocol)
         try:
             while True:
                 length = (await stream.read_exactly(4))[-1]
@@ -170,6 +181,32 @@ async def test_no_stream_without_a_connection(open_hosts):
     async with open_hosts(ALICE) as [(alice, _)]:
         with pytest.raises(PeerUnreachableError):
             await alice.open_stream(BOB.peer_id)
+
+
+async def test_each_end_of_a_stream_knows_what_is_spoken_on_it(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, of_bob)]:
+        await alice.connect(bob.addresses[0])
+        with trio.fail_after(5):
+            for open_one in (
+                lambda: alice.open_stream(BOB.peer_id),
+                lambda: alice.open_stream(BOB.peer_id, OTHER_PROTOCOL),
+            ):
+                stream = await open_one()
+                await stream.write(b"\0\0\0\1x")
+                assert await stream.read_exactly(1) == b"x"
+
+        assert of_bob.spoken == [MESSAGE_PROTOCOL, OTHER_PROTOCOL]
+
+
+async def test_a_protocol_that_the_peer_does_not_speak_is_told_from_silence(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, of_bob)]:
+        await alice.connect(bob.addresses[0])
+
+        with pytest.raises(ProtocolNotSpokenError):
+            await alice.open_stream(BOB.peer_id, "/zerostate/nobody/1")
+
+        assert not of_bob.streams
+        assert alice.connected() == {BOB.peer_id}
 
 
 async def test_a_ping_takes_some_time_and_may_be_repeated(open_hosts):

@@ -21,7 +21,7 @@ def test_every_error_has_a_code_of_its_own():
 
 
 def test_the_docstring_draws_every_error_and_marks_the_retryable_ones():
-    drawn = dict(re.findall(r"^ *[*.-] (\w+Error)(\*?)", errors.__doc__, re.MULTILINE))
+    drawn = dict(re.findall(r"^ *[*.+-] (\w+Error)(\*?)", errors.__doc__, re.MULTILINE))
 
     assert drawn == {
         cls.__name__: "*" if cls.retryable else "" for cls in subclasses(ZeroStateError)

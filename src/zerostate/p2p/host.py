@@ -6,9 +6,12 @@ both to this text.
 """
 
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 from zerostate.ids import PeerId
+
+MESSAGE_PROTOCOL: Final = "/zerostate/message/1"
+"""Our protocol for signed messages on direct streams."""
 
 
 class Stream(Protocol):
@@ -52,14 +55,22 @@ class HostListener(Protocol):
     NOT raise. Nothing is called with a span of somebody else's as the current one.
     """
 
+    def protocols(self) -> frozenset[str]:
+        """Protocols for which peers may open streams; the same whenever asked."""
+
     def connected(self, peer_id: PeerId) -> None:
         """A first connection with `peer_id` stands. Once for each stay."""
 
     def disconnected(self, peer_id: PeerId) -> None:
         """The last connection with `peer_id` is gone. Once for each stay."""
 
-    async def stream_opened(self, stream: Stream) -> None:
-        """A peer has opened `stream`; it is closed when this returns."""
+    async def stream_opened(self, stream: Stream, protocol: str) -> None:
+        """A peer has opened `stream`; it is closed when this returns.
+
+        Args:
+            stream: Ready to be read.
+            protocol: What the peer wants to speak on it, one of `protocols`.
+        """
 
     def gossip_arrived(self, topic: str, forwarder: PeerId, data: bytes) -> bool:
         """Take a message from the mesh; never one of our own.
@@ -100,10 +111,17 @@ class Host(Protocol):
     def connected(self) -> frozenset[PeerId]:
         """Peers with a connection that stands."""
 
-    async def open_stream(self, peer_id: PeerId) -> Stream:
+    async def open_stream(
+        self, peer_id: PeerId, protocol: str = MESSAGE_PROTOCOL
+    ) -> Stream:
         """Open a stream to a connected peer. Never dials.
 
+        Args:
+            peer_id: To whom.
+            protocol: What is spoken on the stream.
+
         Raises:
+            ProtocolNotSpokenError: It answers, and does not speak `protocol`.
             PeerUnreachableError: Not connected, or it does not answer in time.
         """
 

@@ -1,17 +1,24 @@
 """What happens when the host reports something."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, final
 
 import trio
 
 from zerostate.ids import PeerId
 from zerostate.p2p.gossip import Gossip
-from zerostate.p2p.host import Stream
+from zerostate.p2p.host import MESSAGE_PROTOCOL, Stream
 from zerostate.p2p.lines import Lines
 from zerostate.p2p.presence import Presence
 from zerostate.p2p.serving import RequestServer
 from zerostate.p2p.tasks import start_clean
 from zerostate.p2p.watchdog import Watchdog
+
+SERVED_PROTOCOLS: Final = frozenset({MESSAGE_PROTOCOL})
+"""What peers may speak with us on streams, beside what the transport does itself."""
+
+StreamServer = Callable[[Stream], Awaitable[None]]
+"""Serves one stream until it ends. Never raises."""
 
 
 @final
@@ -25,7 +32,7 @@ class Switchboard:
         self._watchdog: Watchdog | None = None
         self._lines: Lines | None = None
         self._gossip: Gossip | None = None
-        self._server: RequestServer | None = None
+        self._servers: Mapping[str, StreamServer] = {}
 
     def attach(
         self, *, watchdog: Watchdog, lines: Lines, gossip: Gossip, server: RequestServer
@@ -34,7 +41,7 @@ class Switchboard:
         self._watchdog = watchdog
         self._lines = lines
         self._gossip = gossip
-        self._server = server
+        self._servers = {MESSAGE_PROTOCOL: server.serve}
         for peer_id in self._presence.peers():
             start_clean(self._nursery, watchdog.guard, peer_id)
         self._attached.set()
@@ -49,11 +56,14 @@ class Switchboard:
         if self._presence.left(peer_id) and self._lines is not None:
             self._lines.drop(peer_id)
 
-    async def stream_opened(self, stream: Stream) -> None:
-        """Serve the requests that come on `stream`."""
+    def protocols(self) -> frozenset[str]:
+        """Return what peers may speak with us on streams."""
+        return SERVED_PROTOCOLS
+
+    async def stream_opened(self, stream: Stream, protocol: str) -> None:
+        """Serve what comes on `stream`."""
         await self._attached.wait()
-        if self._server is not None:
-            await self._server.serve(stream)
+        await self._servers[protocol](stream)
 
     def gossip_arrived(self, topic: str, forwarder: PeerId, data: bytes) -> bool:
         """Take a message from the mesh; return whether it is worth forwarding."""

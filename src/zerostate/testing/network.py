@@ -12,11 +12,15 @@ from typing import Final, final
 import trio
 import trio.testing
 
-from zerostate.errors import PeerLostError, PeerUnreachableError
+from zerostate.errors import (
+    PeerLostError,
+    PeerUnreachableError,
+    ProtocolNotSpokenError,
+)
 from zerostate.evidence.identity import Identity
 from zerostate.ids import PeerId
 from zerostate.p2p.address import parse_peer_address
-from zerostate.p2p.host import Host, HostListener, HostOpener
+from zerostate.p2p.host import MESSAGE_PROTOCOL, Host, HostListener, HostOpener
 from zerostate.p2p.tasks import open_background, start_clean
 
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -126,26 +130,30 @@ class MemoryHost:
         """Peers with a connection that stands."""
         return frozenset(self.neighbours)
 
-    async def open_stream(self, peer_id: PeerId) -> MemoryStream:
-        """Open a stream to a connected peer."""
+    async def open_stream(
+        self, peer_id: PeerId, protocol: str = MESSAGE_PROTOCOL
+    ) -> MemoryStream:
+        """Open a stream on which `protocol` is spoken."""
         other = self.neighbours.get(peer_id)
         if other is None:
             raise PeerUnreachableError(f"{peer_id} is not connected")
         with trio.move_on_after(CONNECT_TIMEOUT_S):
             await other.awake()
+            if protocol not in other.listener.protocols():
+                raise ProtocolNotSpokenError(f"{peer_id} does not speak {protocol}")
             near_pipe, far_pipe = trio.testing.memory_stream_pair()
             near = MemoryStream(near_pipe, self, other)
             far = MemoryStream(far_pipe, other, self)
             self.streams.add(near)
             other.streams.add(far)
-            start_clean(other.nursery, other.serve, far)
+            start_clean(other.nursery, other.serve, far, protocol)
             return near
         raise PeerUnreachableError(f"{peer_id} opened no stream")
 
-    async def serve(self, stream: MemoryStream) -> None:
+    async def serve(self, stream: MemoryStream, protocol: str) -> None:
         """Hand an incoming stream to the listener, and close it after."""
         try:
-            await self.listener.stream_opened(stream)
+            await self.listener.stream_opened(stream, protocol)
         finally:
             await stream.aclose()
 

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast, final
 
@@ -22,20 +23,18 @@ from zerostate.errors import (
     PeerLostError,
     PeerUnreachableError,
     PortInUseError,
+    ProtocolNotSpokenError,
 )
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.binding import check_bindable
 from zerostate.p2p._libp2p.failures import FOREIGN, failing_as
 from zerostate.p2p._libp2p.notices import ConnectionNotices
 from zerostate.p2p._libp2p.stream import Libp2pStream
-from zerostate.p2p.host import HostListener
+from zerostate.p2p.host import MESSAGE_PROTOCOL, HostListener
 from zerostate.p2p.tasks import start_clean
 
 if TYPE_CHECKING:
     from libp2p.network.swarm import Swarm
-
-MESSAGE_PROTOCOL: Final = TProtocol("/zerostate/message/1")
-"""Our one protocol on direct streams."""
 
 DISCONNECT_TIMEOUT_S: Final = 1.0
 """Longest that dropping a peer may take, in seconds; a frozen one took 0.2."""
@@ -70,7 +69,10 @@ class Libp2pHost:
         self._notices = ConnectionNotices(listener)
         self._swarm = cast("Swarm", host.get_network())
         self._swarm.register_notifee(self._notices)
-        host.set_stream_handler(MESSAGE_PROTOCOL, self._serve)
+        for protocol in listener.protocols():
+            host.set_stream_handler(
+                TProtocol(protocol), partial(self._serve, protocol=protocol)
+            )
 
     async def listen(self, addresses: tuple[str, ...]) -> None:
         """Listen on each of `addresses`.
@@ -143,19 +145,18 @@ class Libp2pHost:
         """Peers with a connection that stands."""
         return self._notices.peers()
 
-    async def open_stream(self, peer_id: PeerId) -> Libp2pStream:
-        """Open a stream for messages."""
-        return await self._open(peer_id, MESSAGE_PROTOCOL)
-
-    async def _open(self, peer_id: PeerId, protocol: TProtocol) -> Libp2pStream:
+    async def open_stream(
+        self, peer_id: PeerId, protocol: str = MESSAGE_PROTOCOL
+    ) -> Libp2pStream:
+        """Open a stream on which `protocol` is spoken."""
         remote = ID.from_string(peer_id)
         # Asked of the swarm itself: it notices 0.2 s before it tells, and would dial
         # for a new stream.
         if not self._swarm.get_connections(remote):
             raise PeerUnreachableError(f"{peer_id} is not connected")
         with trio.move_on_after(self._connect_timeout_s):
-            with failing_as(PeerUnreachableError):
-                stream = await self._host.new_stream(remote, [protocol])
+            with failing_as(_no_stream):
+                stream = await self._host.new_stream(remote, [TProtocol(protocol)])
             return Libp2pStream(stream)
         raise PeerUnreachableError(
             f"{peer_id} opened no stream within {self._connect_timeout_s:g} s"
@@ -165,7 +166,7 @@ class Libp2pHost:
         """Return the round trip in seconds (libp2p specs, ping: 32 random bytes)."""
         stream = self._ping_streams.pop(peer_id, None)
         if stream is None:
-            stream = await self._open(peer_id, PING_PROTOCOL)
+            stream = await self.open_stream(peer_id, PING_PROTOCOL)
         payload = secrets.token_bytes(PING_LENGTH)
         started = perf_counter()
         answered = False
@@ -229,10 +230,10 @@ class Libp2pHost:
             for topic in message.topicIDs[:1]
         )
 
-    async def _serve(self, stream: INetStream) -> None:
+    async def _serve(self, stream: INetStream, *, protocol: str) -> None:
         wrapped = Libp2pStream(stream)
         try:
-            await self._listener.stream_opened(wrapped)
+            await self._listener.stream_opened(wrapped, protocol)
         finally:
             await wrapped.aclose()
 
@@ -243,3 +244,11 @@ class Libp2pHost:
             async with trio.open_nursery() as nursery:
                 for peer_id in self._notices.peers():
                     nursery.start_soon(self.disconnect, peer_id)
+
+
+def _no_stream(reason: str) -> PeerUnreachableError:
+    # libp2p keeps no type for it: its own ProtocolNotSupportedError is turned into a
+    # text where several protocols are tried (protocol_muxer/multiselect_client.py).
+    if "protocols not supported: tried" in reason:
+        return ProtocolNotSpokenError(reason)
+    return PeerUnreachableError(reason)
