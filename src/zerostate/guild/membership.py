@@ -33,6 +33,15 @@ class Member:
     role: Role
     capabilities: tuple[str, ...]
 
+    public_key: bytes = b""
+    """X25519 key to which the guild's key is wrapped; the creator needs none."""
+
+    price_base: int | None = None
+    """Asked for any good result, in the smallest unit; None: no price was named."""
+
+    price_per_gigafuel: int | None = None
+    """Asked for each thousand million units of fuel, and pro rata."""
+
 
 @dataclass(frozen=True, slots=True)
 class Membership:
