@@ -10,6 +10,7 @@
   - P2PError
     . PeerUnreachableError*     dial failed or timed out
       + ProtocolNotSpokenError  connected, but it does not speak what we asked for
+    . PeerDeniedError           our own allow, deny or ban list is against the peer
     . PeerLostError             a peer we were waiting for went away
     . RequestTimeoutError*      no reply in time
     . RemoteError               the other peer answered with an error
@@ -21,6 +22,8 @@
     . GuildNotFoundError
     . GuildFullError
     . NotAMemberError
+    . GuildEndedError           it was dissolved, expired, or lost its creator
+    . GuildRoleError            the member's role does not allow that
     . NoExecutorError           no member offers what the task needs
   - ExecutionError              each carries the signed receipt, when there is one
     . ManifestError             carries every problem at once
@@ -145,6 +148,12 @@ class ProtocolNotSpokenError(PeerUnreachableError):
     retryable = False
 
 
+class PeerDeniedError(P2PError):
+    """Our own allow, deny or ban list is against the peer; nothing was sent."""
+
+    code = "peer_denied"
+
+
 class PeerLostError(P2PError):
     """A peer that we were waiting for went away."""
 
@@ -220,6 +229,26 @@ class NotAMemberError(GuildError):
     """The sender is not a member of the guild."""
 
     code = "not_a_member"
+
+
+class GuildEndedError(GuildError):
+    """The guild has come to its end while something was under way in it.
+
+    Attributes:
+        reason: Why, one of `zerostate.guild.book.END_REASONS`.
+    """
+
+    code = "guild_ended"
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class GuildRoleError(GuildError):
+    """The member's role in the guild does not allow that."""
+
+    code = "guild_role"
 
 
 class NoExecutorError(GuildError):
