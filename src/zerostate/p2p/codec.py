@@ -37,6 +37,8 @@ class Fields(TypedDict, total=False):
     in_reply_to: MessageId
     error_code: str
     error_message: str
+    keep_reply: bool
+    cancels: MessageId
 
 
 @final

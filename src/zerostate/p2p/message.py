@@ -4,6 +4,7 @@ Pure: no I/O, no clock, no state. Whether a message was seen before is decided b
 `zerostate.p2p.admission`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,12 @@ from zerostate.evidence.identity import Identity
 from zerostate.ids import MESSAGE_ID_BYTES, MessageId, PeerId, new_message_id
 from zerostate.p2p import wire_pb2 as pb
 from zerostate.p2p.types import REGISTERED_TYPES, require_registered
-from zerostate.telemetry.propagation import TraceCarrier
+from zerostate.telemetry.propagation import (
+    BAGGAGE,
+    TRACEPARENT,
+    TRACESTATE,
+    TraceCarrier,
+)
 from zerostate.units import NS_PER_S
 
 DOMAIN: Final = "zerostate-message"
@@ -33,6 +39,9 @@ MAX_TOPIC_CHARS: Final = 128
 
 MAX_ERROR_CHARS: Final = 1024
 """Longest error message in a reply, in characters."""
+
+TRACE_HEADERS: Final = frozenset({TRACEPARENT, TRACESTATE, BAGGAGE})
+"""Headers that a message's trace context is read from."""
 
 _MAX_CODE_CHARS: Final = 64
 
@@ -80,6 +89,16 @@ class Message:
     error_message: str = ""
     """On a reply with an error code: what went wrong, for people."""
 
+    keep_reply: bool = False
+    """On a request: it may come again, and is then answered with the same reply."""
+
+    cancels: MessageId | None = None
+    """The author's earlier request, for which it no longer waits; None on anything but
+    such a notice."""
+
+    dropped_headers: int = 0
+    """Trace headers that were malformed, and that the carrier is therefore without."""
+
 
 def encode_message(
     identity: Identity,
@@ -96,6 +115,8 @@ def encode_message(
     in_reply_to: MessageId | None = None,
     error_code: str = "",
     error_message: str = "",
+    keep_reply: bool = False,
+    cancels: MessageId | None = None,
 ) -> bytes:
     """Return the message in an envelope signed by `identity`.
 
@@ -116,6 +137,8 @@ def encode_message(
         "sequence": sequence,
         "error_code": error_code,
         "error_message": error_message[:MAX_ERROR_CHARS],
+        "keep_reply": keep_reply,
+        "cancels": cancels or b"",
     }
     payload = pb.Message(**fields).SerializeToString(deterministic=True)  # type: ignore[arg-type]  # "from" is a keyword, so the fields go in as a mapping
     return seal(identity, domain=DOMAIN, payload_type=PAYLOAD_TYPE, payload=payload)
@@ -199,8 +222,8 @@ def check_on_topic(message: Message, topic: str) -> None:
     """
     if message.topic != topic:
         raise MessageRefusedError("topic_mismatch", f"signed for {message.topic!r}")
-    if message.in_reply_to is not None:
-        raise MessageRefusedError("malformed", "a reply over gossip")
+    if message.in_reply_to is not None or message.cancels is not None:
+        raise MessageRefusedError("malformed", "a reply or cancellation over gossip")
 
 
 def check_times(message: Message, now_unix_ns: int) -> None:
@@ -225,6 +248,8 @@ def _check_shape(wire: pb.Message) -> None:
         raise MessageRefusedError("malformed", f"id of {len(wire.id)} bytes")
     if wire.in_reply_to and len(wire.in_reply_to) != MESSAGE_ID_BYTES:
         raise MessageRefusedError("malformed", "in_reply_to is not a message id")
+    if wire.cancels and len(wire.cancels) != MESSAGE_ID_BYTES:
+        raise MessageRefusedError("malformed", "cancels is not a message id")
     if len(wire.topic) > MAX_TOPIC_CHARS:
         raise MessageRefusedError("malformed", "topic too long")
     if len(wire.error_code) > _MAX_CODE_CHARS:
@@ -234,6 +259,8 @@ def _check_shape(wire: pb.Message) -> None:
 
 
 def _to_message(wire: pb.Message, author: PeerId) -> Message:
+    headers = dict(wire.headers)
+    carrier = TraceCarrier.from_headers(headers)
     return Message(
         id=MessageId(wire.id),
         type=wire.type,
@@ -242,10 +269,23 @@ def _to_message(wire: pb.Message, author: PeerId) -> Message:
         topic=wire.topic or None,
         sent_unix_ns=wire.sent_unix_ns,
         expires_unix_ns=wire.expires_unix_ns,
-        carrier=TraceCarrier.from_headers(dict(wire.headers)),
+        carrier=carrier,
         body=wire.body,
         sequence=wire.sequence,
         in_reply_to=MessageId(wire.in_reply_to) if wire.in_reply_to else None,
         error_code=wire.error_code,
         error_message=wire.error_message[:MAX_ERROR_CHARS],
+        keep_reply=wire.keep_reply,
+        cancels=MessageId(wire.cancels) if wire.cancels else None,
+        dropped_headers=_count_dropped(headers, carrier),
     )
+
+
+def _count_dropped(headers: Mapping[str, str], carrier: TraceCarrier) -> int:
+    """Return how many of the trace headers in `headers` did not reach `carrier`.
+
+    Tracestate goes with a malformed traceparent, but is not itself malformed then.
+    """
+    kept = carrier.headers()
+    lost = {name.lower() for name in headers} & TRACE_HEADERS - kept.keys()
+    return len(lost - {TRACESTATE} if TRACEPARENT in lost else lost)

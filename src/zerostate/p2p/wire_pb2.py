@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18zerostate/p2p/wire.proto\x12\x10zerostate.p2p.v1\"\xc4\x02\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04\x66rom\x18\x03 \x01(\t\x12\n\n\x02to\x18\x04 \x01(\t\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x14\n\x0csent_unix_ns\x18\x06 \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ns\x18\x07 \x01(\x04\x12\x37\n\x07headers\x18\x08 \x03(\x0b\x32&.zerostate.p2p.v1.Message.HeadersEntry\x12\x0c\n\x04\x62ody\x18\t \x01(\x0c\x12\x13\n\x0bin_reply_to\x18\n \x01(\x0c\x12\x10\n\x08sequence\x18\x0b \x01(\x04\x12\x12\n\nerror_code\x18\x0c \x01(\t\x12\x15\n\rerror_message\x18\r \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18zerostate/p2p/wire.proto\x12\x10zerostate.p2p.v1\"\xe9\x02\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04\x66rom\x18\x03 \x01(\t\x12\n\n\x02to\x18\x04 \x01(\t\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x14\n\x0csent_unix_ns\x18\x06 \x01(\x04\x12\x17\n\x0f\x65xpires_unix_ns\x18\x07 \x01(\x04\x12\x37\n\x07headers\x18\x08 \x03(\x0b\x32&.zerostate.p2p.v1.Message.HeadersEntry\x12\x0c\n\x04\x62ody\x18\t \x01(\x0c\x12\x13\n\x0bin_reply_to\x18\n \x01(\x0c\x12\x10\n\x08sequence\x18\x0b \x01(\x04\x12\x12\n\nerror_code\x18\x0c \x01(\t\x12\x15\n\rerror_message\x18\r \x01(\t\x12\x12\n\nkeep_reply\x18\x0e \x01(\x08\x12\x0f\n\x07\x63\x61ncels\x18\x0f \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGE_HEADERSENTRY']._loaded_options = None
   _globals['_MESSAGE_HEADERSENTRY']._serialized_options = b'8\001'
   _globals['_MESSAGE']._serialized_start=47
-  _globals['_MESSAGE']._serialized_end=371
-  _globals['_MESSAGE_HEADERSENTRY']._serialized_start=325
-  _globals['_MESSAGE_HEADERSENTRY']._serialized_end=371
+  _globals['_MESSAGE']._serialized_end=408
+  _globals['_MESSAGE_HEADERSENTRY']._serialized_start=362
+  _globals['_MESSAGE_HEADERSENTRY']._serialized_end=408
 # @@protoc_insertion_point(module_scope)

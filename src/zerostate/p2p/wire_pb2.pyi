@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Message(_message.Message):
-    __slots__ = ("id", "type", "to", "topic", "sent_unix_ns", "expires_unix_ns", "headers", "body", "in_reply_to", "sequence", "error_code", "error_message")
+    __slots__ = ("id", "type", "to", "topic", "sent_unix_ns", "expires_unix_ns", "headers", "body", "in_reply_to", "sequence", "error_code", "error_message", "keep_reply", "cancels")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,8 @@ class Message(_message.Message):
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
     ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_REPLY_FIELD_NUMBER: _ClassVar[int]
+    CANCELS_FIELD_NUMBER: _ClassVar[int]
     id: bytes
     type: str
     to: str
@@ -40,4 +42,6 @@ class Message(_message.Message):
     sequence: int
     error_code: str
     error_message: str
-    def __init__(self, id: _Optional[bytes] = ..., type: _Optional[str] = ..., to: _Optional[str] = ..., topic: _Optional[str] = ..., sent_unix_ns: _Optional[int] = ..., expires_unix_ns: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., body: _Optional[bytes] = ..., in_reply_to: _Optional[bytes] = ..., sequence: _Optional[int] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ..., **kwargs) -> None: ...
+    keep_reply: bool
+    cancels: bytes
+    def __init__(self, id: _Optional[bytes] = ..., type: _Optional[str] = ..., to: _Optional[str] = ..., topic: _Optional[str] = ..., sent_unix_ns: _Optional[int] = ..., expires_unix_ns: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., body: _Optional[bytes] = ..., in_reply_to: _Optional[bytes] = ..., sequence: _Optional[int] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ..., keep_reply: bool = ..., cancels: _Optional[bytes] = ..., **kwargs) -> None: ...
