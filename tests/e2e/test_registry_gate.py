@@ -7,6 +7,7 @@ import pytest
 import trio
 from opentelemetry.sdk.trace import SpanProcessor
 
+from gate_health import health_scenario
 from semconv_source import registry_tool
 from task_world import IDENTITIES, KNOWN, TASKS, open_world
 from zerostate.cli.tracing import DoctorTracer
@@ -128,6 +129,7 @@ async def run_scenarios(directory):
                 tasks_end_in_every_way,
                 a_member_sends_a_heartbeat,
                 a_doctor_sends_its_test_span,
+                health_scenario,
             ),
         ),
         # Giving up comes last: that task goes on running where nobody waits for it.

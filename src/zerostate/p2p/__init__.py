@@ -5,6 +5,7 @@ Importing this does not load libp2p; `open_peer_node` does.
 
 from zerostate.p2p.config import P2PConfig as P2PConfig
 from zerostate.p2p.gossip import Published as Published
+from zerostate.p2p.health import HealthReport as HealthReport
 from zerostate.p2p.message import Message as Message
 from zerostate.p2p.node import PeerNode as PeerNode
 from zerostate.p2p.opening import open_peer_node as open_peer_node
@@ -13,6 +14,7 @@ from zerostate.p2p.types import REGISTERED_TYPES as REGISTERED_TYPES
 
 __all__ = [
     "REGISTERED_TYPES",
+    "HealthReport",
     "Message",
     "P2PConfig",
     "P2PTracer",

@@ -9,7 +9,7 @@ from zerostate.errors import ConfigError
 from zerostate.evidence.envelope import MAX_ENVELOPE_BYTES
 from zerostate.evidence.identity import parse_peer_id
 from zerostate.ids import PeerId
-from zerostate.p2p.address import check_listen_address
+from zerostate.p2p.address import check_listen_address, parse_peer_address
 from zerostate.telemetry.trust import TrustPolicy
 
 MAX_TIMEOUT_S: Final = 110.0
@@ -46,6 +46,30 @@ class P2PConfig:
     connect_timeout_s: float = 3.0
     """Dial, secure and open a stream: each at most this long, in seconds."""
 
+    allow: frozenset[PeerId] = frozenset()
+    """If not empty, the only peers to have anything to do with."""
+
+    deny: frozenset[PeerId] = frozenset()
+    """Peers to have nothing to do with."""
+
+    bootstrap: tuple[str, ...] = ()
+    """Addresses of peers to stay connected with: dialled at start and after a loss."""
+
+    max_connections: int = 128
+    """Connections in all, dialled and accepted. One more is refused and counted."""
+
+    max_connections_per_peer: int = 2
+    """Connections with one peer, more than 1: two peers that dial each other at the
+    same moment have two, and so has one that is reached directly after a relay."""
+
+    redial_after_s: float = 0.5
+    """Pause before a lost peer of `bootstrap` is dialled again, in seconds; it doubles
+    with each failure, up to `redial_cap_s`, and is shortened by up to a half at
+    random, so that many peers do not dial as one."""
+
+    redial_cap_s: float = 30.0
+    """Longest pause between two dials, in seconds."""
+
     ping_interval_s: float = 1.0
     """Pause between two pings of one peer, in seconds."""
 
@@ -55,6 +79,10 @@ class P2PConfig:
 
     ping_misses: int = 2
     """Misses in a row after which a peer is declared lost."""
+
+    health_interval_s: float = 30.0
+    """Between two health checks of one peer, in seconds; 0 for none but those that
+    are asked for."""
 
     max_stream_message_bytes: int = 16 << 20
     """Largest signed message on a direct stream, in bytes (16 MiB)."""
@@ -95,11 +123,17 @@ class P2PConfig:
                 check_listen_address(address)
             except ValueError as exc:
                 yield f"p2p.listen: {exc}"
-        for peer_id in self.known:
+        for name in ("known", "allow", "deny"):
+            for peer_id in getattr(self, name):
+                try:
+                    parse_peer_id(peer_id)
+                except ValueError as exc:
+                    yield f"p2p.{name}: {exc}"
+        for address in self.bootstrap:
             try:
-                parse_peer_id(peer_id)
+                parse_peer_address(address)
             except ValueError as exc:
-                yield f"p2p.known: {exc}"
+                yield f"p2p.bootstrap: {exc}"
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
@@ -109,9 +143,14 @@ class P2PConfig:
 _RANGES: Final = (
     ("request_timeout_s", 0.01, MAX_TIMEOUT_S),
     ("connect_timeout_s", 0.01, 60.0),
+    ("max_connections", 1, 4096),
+    ("max_connections_per_peer", 2, 16),
+    ("redial_after_s", 0.05, 60.0),
+    ("redial_cap_s", 0.05, 3600.0),
     ("ping_interval_s", 0.05, 60.0),
     ("ping_timeout_s", 0.1, 60.0),
     ("ping_misses", 1, 100),
+    ("health_interval_s", 0.0, 86_400.0),
     ("max_stream_message_bytes", 1024, MAX_ENVELOPE_BYTES),
     ("max_gossip_bytes", 1024, MAX_GOSSIP_LIMIT_BYTES),
     ("max_concurrent_handlers", 1, 4096),

@@ -13,6 +13,7 @@ from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.config import MAX_TIMEOUT_S, P2PConfig
 from zerostate.p2p.frames import check_size
 from zerostate.p2p.gossip import Continues, Gossip, GossipHandler, Published
+from zerostate.p2p.health import Health
 from zerostate.p2p.host import Host
 from zerostate.p2p.lines import Lines
 from zerostate.p2p.message import Message
@@ -29,6 +30,7 @@ class PeerNode:
 
     Attributes:
         peer_id: Our own peer id.
+        health: How the connected peers are.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class PeerNode:
         gossip: Gossip,
         server: RequestServer,
         presence: Presence,
+        health: Health,
         trust: Trust,
         tracer: P2PTracer,
         counts: Counter[str],
     ) -> None:
         self.peer_id: Final = peer_id
+        self.health: Final = health
         self._config = config
         self._host = host
         self._codec = codec

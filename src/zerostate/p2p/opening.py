@@ -9,12 +9,15 @@ import trio
 
 from zerostate.clock import Clock
 from zerostate.evidence.identity import Identity
+from zerostate.p2p.clock_exchange import ClockMeasurer, ClockServer
 from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.config import P2PConfig
 from zerostate.p2p.gossip import Gossip
+from zerostate.p2p.health import Health
 from zerostate.p2p.host import Host, HostOpener
 from zerostate.p2p.lines import Lines
 from zerostate.p2p.node import PeerNode
+from zerostate.p2p.pings import Pings
 from zerostate.p2p.presence import Presence
 from zerostate.p2p.serving import RequestServer
 from zerostate.p2p.switchboard import Switchboard
@@ -101,8 +104,25 @@ def _assemble(
         nursery=nursery,
         counts=counts,
     )
-    watchdog = Watchdog(host, presence, config, counts=counts)
-    switchboard.attach(watchdog=watchdog, lines=lines, gossip=gossip, server=server)
+    pings = Pings(host)
+    watchdog = Watchdog(host, presence, config, pings=pings, counts=counts)
+    health = Health(
+        pings,
+        ClockMeasurer(host, clock, counts=counts),
+        presence,
+        tracer=tracer,
+        clock=clock,
+        interval_s=config.health_interval_s,
+        counts=counts,
+    )
+    switchboard.attach(
+        watchdog=watchdog,
+        health=health,
+        lines=lines,
+        gossip=gossip,
+        server=server,
+        clock=ClockServer(clock, counts=counts),
+    )
     return PeerNode(
         config,
         identity.peer_id,
@@ -112,6 +132,7 @@ def _assemble(
         gossip=gossip,
         server=server,
         presence=presence,
+        health=health,
         trust=trust,
         tracer=tracer,
         counts=counts,

@@ -6,7 +6,9 @@ from typing import Final, final
 import trio
 
 from zerostate.ids import PeerId
+from zerostate.p2p.clock_exchange import CLOCK_PROTOCOL, ClockServer
 from zerostate.p2p.gossip import Gossip
+from zerostate.p2p.health import Health
 from zerostate.p2p.host import MESSAGE_PROTOCOL, Stream
 from zerostate.p2p.lines import Lines
 from zerostate.p2p.presence import Presence
@@ -14,7 +16,7 @@ from zerostate.p2p.serving import RequestServer
 from zerostate.p2p.tasks import start_clean
 from zerostate.p2p.watchdog import Watchdog
 
-SERVED_PROTOCOLS: Final = frozenset({MESSAGE_PROTOCOL})
+SERVED_PROTOCOLS: Final = frozenset({MESSAGE_PROTOCOL, CLOCK_PROTOCOL})
 """What peers may speak with us on streams, beside what the transport does itself."""
 
 StreamServer = Callable[[Stream], Awaitable[None]]
@@ -30,26 +32,40 @@ class Switchboard:
         self._nursery = nursery
         self._attached: Final = trio.Event()
         self._watchdog: Watchdog | None = None
+        self._health: Health | None = None
         self._lines: Lines | None = None
         self._gossip: Gossip | None = None
         self._servers: Mapping[str, StreamServer] = {}
 
     def attach(
-        self, *, watchdog: Watchdog, lines: Lines, gossip: Gossip, server: RequestServer
+        self,
+        *,
+        watchdog: Watchdog,
+        health: Health,
+        lines: Lines,
+        gossip: Gossip,
+        server: RequestServer,
+        clock: ClockServer,
     ) -> None:
         """Begin to pass events on to the parts of the layer."""
         self._watchdog = watchdog
+        self._health = health
         self._lines = lines
         self._gossip = gossip
-        self._servers = {MESSAGE_PROTOCOL: server.serve}
+        self._servers = {MESSAGE_PROTOCOL: server.serve, CLOCK_PROTOCOL: clock.serve}
         for peer_id in self._presence.peers():
-            start_clean(self._nursery, watchdog.guard, peer_id)
+            self._begin(peer_id)
         self._attached.set()
 
     def connected(self, peer_id: PeerId) -> None:
         """Note the peer and start to watch it."""
-        if self._presence.arrived(peer_id) and self._watchdog is not None:
+        if self._presence.arrived(peer_id):
+            self._begin(peer_id)
+
+    def _begin(self, peer_id: PeerId) -> None:
+        if self._watchdog is not None and self._health is not None:
             start_clean(self._nursery, self._watchdog.guard, peer_id)
+            start_clean(self._nursery, self._health.watch, peer_id)
 
     def disconnected(self, peer_id: PeerId) -> None:
         """Wake everybody who waits for the peer."""

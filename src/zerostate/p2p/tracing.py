@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, final
+from typing import Final, Literal, final
 
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, TracerProvider
@@ -12,14 +12,28 @@ from zerostate.p2p.address import PeerAddress
 from zerostate.p2p.message import Message
 from zerostate.semconv import attributes as attr
 from zerostate.semconv import spans
+from zerostate.semconv.spans import SpanSpec
 from zerostate.telemetry.propagation import TraceCarrier
 from zerostate.telemetry.spans import LayerTracer
 from zerostate.telemetry.trust import Admission
+from zerostate.units import NS_PER_S
 
 MESSAGING_SYSTEM: Final = "libp2p"
 """Value of ``messaging.system``; a custom one, as the convention allows."""
 
-_Attributes = dict[str, str | int]
+ConnectionOperation = Literal["establish", "close"]
+"""What may be done with a connection."""
+
+CloseReason = Literal["local", "watchdog", "remote", "banned"]
+"""Why a stay ends: we asked for it; the peer no longer answered; the other end or the
+network; the peer was banned. What is over a limit is refused and never has a stay."""
+
+_OF_CONNECTION: Final[dict[ConnectionOperation, SpanSpec]] = {
+    "establish": spans.P2P_CONNECTION_ESTABLISH,
+    "close": spans.P2P_CONNECTION_CLOSE,
+}
+
+_Attributes = dict[str, str | int | float]
 
 
 @final
@@ -29,15 +43,40 @@ class P2PTracer(LayerTracer):
     def __init__(self, provider: TracerProvider | None = None) -> None:
         super().__init__("p2p", provider)
 
-    def trace_connection(self, address: PeerAddress) -> AbstractContextManager[Span]:
-        """Cover a dial, until the secured connection stands (INTERNAL)."""
+    def trace_connection(
+        self,
+        peer_id: PeerId,
+        operation: ConnectionOperation,
+        *,
+        address: PeerAddress | None = None,
+        reason: CloseReason | None = None,
+        stood_s: float | None = None,
+    ) -> AbstractContextManager[Span]:
+        """Cover a dial, or the end of a stay with all that it sets free (INTERNAL).
+
+        Opened by hand around `PeerNode.connect` or `disconnect`, it is the one span of
+        that call.
+
+        Args:
+            peer_id: Whom the connection is with.
+            operation: ``establish``, until the secured connection stands, or ``close``.
+            address: Where we dial.
+            reason: Why it ends; what the other end caused is a trace of its own.
+            stood_s: How long the stay lasted, in seconds.
+        """
+        attributes: _Attributes = {attr.PEER_ID: peer_id}
+        if address is not None:
+            attributes[attr.NETWORK_TRANSPORT] = "tcp"
+            attributes[attr.NETWORK_PEER_ADDRESS] = address.ip
+        if reason is not None:
+            attributes[attr.CONNECTION_CLOSE_REASON] = reason
+        if stood_s is not None:
+            attributes[attr.CONNECTION_STOOD_S] = stood_s
         return self.span(
-            spans.P2P_CONNECTION_ESTABLISH,
-            {
-                attr.PEER_ID: address.peer_id,
-                attr.NETWORK_TRANSPORT: "tcp",
-                attr.NETWORK_PEER_ADDRESS: address.ip,
-            },
+            _OF_CONNECTION[operation],
+            attributes,
+            context=Context() if reason == "remote" else None,
+            adopts=True,
         )
 
     def trace_request(
@@ -140,6 +179,39 @@ class P2PTracer(LayerTracer):
             ) as span,
         ):
             yield span
+
+    def trace_health_check(
+        self, peer_id: PeerId, *, is_background: bool = False
+    ) -> AbstractContextManager[Span]:
+        """Cover a ping and the comparison of clocks (INTERNAL).
+
+        Args:
+            peer_id: Who is checked.
+            is_background: A regular check, which is a trace of its own.
+        """
+        attributes: dict[str, str | bool] = {attr.PEER_ID: peer_id}
+        if is_background:
+            attributes[attr.BACKGROUND] = True
+        return self.span(
+            spans.P2P_HEALTH_CHECK,
+            attributes,
+            context=Context() if is_background else None,
+            adopts=not is_background,
+        )
+
+    def record_health(
+        self,
+        span: Span,
+        round_trip_s: float,
+        *,
+        clock_offset_ns: int | None,
+        clock_error_ns: int | None,
+    ) -> None:
+        """Note on a health check's span what was measured."""
+        span.set_attribute(attr.ROUND_TRIP_NS, round(round_trip_s * NS_PER_S))
+        if clock_offset_ns is not None and clock_error_ns is not None:
+            span.set_attribute(attr.CLOCK_OFFSET_NS, clock_offset_ns)
+            span.set_attribute(attr.CLOCK_ERROR_NS, clock_error_ns)
 
     def carrier(self) -> TraceCarrier:
         """Return the current span as it goes out with a message."""

@@ -13,6 +13,7 @@ from zerostate.errors import P2PError
 from zerostate.ids import PeerId
 from zerostate.p2p.config import P2PConfig
 from zerostate.p2p.host import Host
+from zerostate.p2p.pings import Pings
 from zerostate.p2p.presence import Presence
 
 SLICES_PER_MISS: Final = 8
@@ -37,9 +38,11 @@ class Watchdog:
         presence: Presence,
         config: P2PConfig,
         *,
+        pings: Pings,
         counts: Counter[str],
     ) -> None:
         self._host = host
+        self._pings = pings
         self._presence = presence
         self._interval_s = config.ping_interval_s
         self._slice_s = config.ping_timeout_s / SLICES_PER_MISS
@@ -75,7 +78,7 @@ class Watchdog:
     async def _ping_until_answered(self, peer_id: PeerId, answered: trio.Event) -> None:
         while True:
             try:
-                await self._host.ping(peer_id)
+                await self._pings.ping(peer_id)
             except P2PError:
                 self._counts["ping.failed"] += 1
                 await trio.sleep(self._slice_s)

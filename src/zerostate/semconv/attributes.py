@@ -22,6 +22,10 @@ CHANNEL_ID: Final = "channel.id"
 CANCELLED: Final = "zerostate.cancelled"
 """The work was told to stop before it ended. Such a span is no error."""
 
+BACKGROUND: Final = "zerostate.background"
+"""Begun by a timer of the node's, not by anybody's work. Such roots are sampled at a
+rate of their own."""
+
 LINK_AUTHOR: Final = "zerostate.link.author"
 """The peer id of whoever signed the linked span's context."""
 
@@ -36,6 +40,12 @@ ERROR_TYPE: Final = "error.type"
 MESSAGE_TYPE: Final = "message.type"
 """What kind of message, from the closed list of ``zerostate.p2p.types``."""
 
+CONNECTION_CLOSE_REASON: Final = "connection.close_reason"
+"""Why a peer's stay ended."""
+
+CONNECTION_STOOD_S: Final = "connection.stood_s"
+"""How long the peer was connected, in seconds."""
+
 GOSSIP_SEQUENCE: Final = "gossip.sequence"
 """The author's count of messages published; two authors' do not compare."""
 
@@ -44,6 +54,15 @@ GOSSIP_FORWARDER: Final = "gossip.forwarder.peer.id"
 
 GOSSIP_PEERS: Final = "gossip.peers"
 """To how many neighbours the message went."""
+
+ROUND_TRIP_NS: Final = "p2p.round_trip_ns"
+"""Time from a ping to its answer, in nanoseconds."""
+
+CLOCK_OFFSET_NS: Final = "p2p.clock.offset_ns"
+"""The other peer's clock minus ours, in nanoseconds, by what that peer says."""
+
+CLOCK_ERROR_NS: Final = "p2p.clock.error_ns"
+"""The true offset is within this many nanoseconds of ``p2p.clock.offset_ns``."""
 
 MESSAGING_SYSTEM: Final = "messaging.system"
 """Always ``libp2p``, a value of our own as the convention allows."""
@@ -67,7 +86,7 @@ NETWORK_TRANSPORT: Final = "network.transport"
 """Always ``tcp`` so far."""
 
 NETWORK_PEER_ADDRESS: Final = "network.peer.address"
-"""The peer's IP address."""
+"""The IP address dialled; of a relayed connection, the relay's."""
 
 # guild
 

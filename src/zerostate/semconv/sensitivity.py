@@ -10,6 +10,8 @@ from zerostate.semconv.model import Sensitivity
 
 SENSITIVITY: Final[Mapping[str, Sensitivity]] = {
     "channel.id": "guild",
+    "connection.close_reason": "public",
+    "connection.stood_s": "public",
     "count": "public",
     "duration.ms": "public",
     "error.type": "public",
@@ -39,6 +41,9 @@ SENSITIVITY: Final[Mapping[str, Sensitivity]] = {
     "otel.component.name": "public",
     "otel.component.type": "public",
     "otel.span.sampling_result": "public",
+    "p2p.clock.error_ns": "public",
+    "p2p.clock.offset_ns": "public",
+    "p2p.round_trip_ns": "public",
     "payment.amount": "guild",
     "payment.nonce": "guild",
     "payment.state.signed": "evidence",
@@ -71,6 +76,7 @@ SENSITIVITY: Final[Mapping[str, Sensitivity]] = {
     "wasm.module.sha256": "guild",
     "wasm.module.size": "guild",
     "wasm.trap": "public",
+    "zerostate.background": "public",
     "zerostate.cancelled": "public",
     "zerostate.link.author": "guild",
     "zerostate.link.trust": "public",

@@ -24,9 +24,11 @@ __all__ = [
     "GUILD_JOIN",
     "GUILD_RECEIVE_MESSAGE",
     "GUILD_SEND_MESSAGE",
+    "P2P_CONNECTION_CLOSE",
     "P2P_CONNECTION_ESTABLISH",
     "P2P_GOSSIP_DELIVER",
     "P2P_GOSSIP_PUBLISH",
+    "P2P_HEALTH_CHECK",
     "P2P_MESSAGE",
     "P2P_MESSAGE_CLIENT",
     "P2P_MESSAGE_SERVER",
@@ -55,6 +57,14 @@ P2P_CONNECTION_ESTABLISH: Final = SpanSpec(
     "p2p.connection.establish",
     "INTERNAL",
     "Dial a peer until the secured connection stands",
+)
+P2P_HEALTH_CHECK: Final = SpanSpec(
+    "p2p.health_check", "INTERNAL", "Ping a connected peer and compare clocks with it"
+)
+P2P_CONNECTION_CLOSE: Final = SpanSpec(
+    "p2p.connection.close",
+    "INTERNAL",
+    "A peer's stay ends, and whoever waited for the peer is told",
 )
 P2P_MESSAGE: Final = SpanSpec(
     "p2p.message.{type}",
@@ -143,6 +153,8 @@ REGISTERED: Final[tuple[SpanSpec, ...]] = (
     TASK_RUN,
     TASK_RESULT,
     P2P_CONNECTION_ESTABLISH,
+    P2P_HEALTH_CHECK,
+    P2P_CONNECTION_CLOSE,
     P2P_MESSAGE,
     P2P_MESSAGE_CLIENT,
     P2P_MESSAGE_SERVER,
