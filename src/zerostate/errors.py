@@ -6,6 +6,7 @@
   - WireError                   bytes from outside that we refuse
     . EnvelopeError             not a signed envelope, or a wrong signature
     . MessageRefusedError       well signed, but not to be acted on (expired, replayed …)
+    . RecordRefusedError        not a record that belongs under its key in the DHT
     . OtlpDecodeError           not an OTLP export request
   - P2PError
     . PeerUnreachableError*     dial failed or timed out
@@ -25,6 +26,11 @@
     . GuildEndedError           it was dissolved, expired, or lost its creator
     . GuildRoleError            the member's role does not allow that
     . NoExecutorError           no member offers what the task needs
+    . GuildExpiredError         the guild's time is over
+    . GuildKeyError             a key or a sealed message that does not open
+    . OldEpochError             sealed with a key that was rotated away
+    . UnknownEpochError*        sealed with a key that has not come yet
+    . GuildLogError             an entry that does not continue the guild's log
   - ExecutionError              each carries the signed receipt, when there is one
     . ManifestError             carries every problem at once
     . ModuleError               not WebAssembly, or asks for what we do not give
@@ -116,6 +122,20 @@ class MessageRefusedError(WireError):
     """
 
     code = "message_refused"
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class RecordRefusedError(WireError):
+    """A record of the DHT that must not be kept or believed.
+
+    Attributes:
+        reason: One of the counted reasons (``expired``, ``wrong_author`` …).
+    """
+
+    code = "record_refused"
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -255,6 +275,69 @@ class NoExecutorError(GuildError):
     """No member offers what the task needs."""
 
     code = "no_executor"
+
+
+class GuildExpiredError(GuildError):
+    """The guild's time is over."""
+
+    code = "guild_expired"
+
+
+class GuildKeyError(GuildError):
+    """A guild's key, or what was sealed with it, does not open; no key was changed.
+
+    Attributes:
+        reason: Stable slug (``malformed``, ``authentication``, ``public_key`` …).
+    """
+
+    code = "guild_key"
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class OldEpochError(GuildError):
+    """Sealed with a key that was rotated away longer ago than the grace.
+
+    Attributes:
+        epoch: The epoch of that key.
+    """
+
+    code = "old_epoch"
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"the key of epoch {epoch} is no longer accepted")
+        self.epoch = epoch
+
+
+class UnknownEpochError(GuildError):
+    """Sealed with a key newer than any that this peer holds; it may be on its way.
+
+    Attributes:
+        epoch: The epoch of that key.
+    """
+
+    code = "unknown_epoch"
+    retryable = True
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"the key of epoch {epoch} has not come yet")
+        self.epoch = epoch
+
+
+class GuildLogError(GuildError):
+    """An entry does not continue the guild's log; the log was not changed.
+
+    Attributes:
+        reason: Stable slug (``gap``, ``known``, ``fork``, ``signer`` …).
+    """
+
+    code = "guild_log"
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
 
 
 class ExecutionError(ZeroStateError):
