@@ -27,6 +27,7 @@ from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
 from zerostate.node.executor import Executor
 from zerostate.node.identity import load_or_create
+from zerostate.node.sampling import node_sampler
 from zerostate.node.task import Requester
 from zerostate.node.tracing import NodeTracer
 from zerostate.p2p import P2PConfig, P2PTracer, PeerNode, open_peer_node
@@ -180,7 +181,7 @@ def _telemetry_config(config: NodeConfig, identity: Identity) -> TelemetryConfig
         otlp_endpoint=config.otlp_endpoint,
         jaeger_ui=config.jaeger_ui,
         enabled=config.tracing,
-        sampling_rate=config.sampling_rate,
+        sampler=node_sampler(config.sampling_rate, config.background_sampling_rate),
         batch=BatchConfig(delay_s=config.export_delay_s),
         resource_attributes={
             "service.instance.id": identity.peer_id,

@@ -54,6 +54,11 @@ class NodeConfig(BaseModel):
     sampling_rate: Annotated[float, Field(ge=0, le=1)] | None = None
     """Share of the traces that start here which are recorded."""
 
+    background_sampling_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of the traces that nobody's work started which are recorded: heartbeats,
+    regular health checks, the DHT's upkeep. Where `sampling_rate` is less, that
+    holds. Failures are logged and counted whatever the rate."""
+
     export_delay_s: _Positive = 5.0
     """Longest wait before ended spans are exported, in seconds."""
 
