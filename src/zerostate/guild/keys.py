@@ -276,8 +276,12 @@ def unwrap_key(
         raise GuildKeyError("malformed", f"epoch {epoch}")
     ephemeral_public = data[_EPOCH_END:_PUBLIC_END]
     context = _wrap_context(guild_id, epoch, me)
-    shared = member_key.shared_with(ephemeral_public)
-    cipher = _wrap_cipher(shared, context, ephemeral_public, member_key.public)
+    cipher = _wrap_cipher(
+        member_key.shared_with(ephemeral_public),
+        context,
+        ephemeral_public,
+        member_key.public,
+    )
     secret = bytearray(KEY_BYTES)
     try:
         cipher.decrypt_into(_ONCE, data[_PUBLIC_END:], context, secret)
@@ -311,7 +315,7 @@ class KeyRing:
     def add(self, key: EpochKey, *, now_ns: int) -> None:
         """Take `key` as the current one; the one before it is retired.
 
-        Adding the current key again changes nothing.
+        Adding the current key again changes nothing, but clears `key` if it is a copy.
 
         Raises:
             OldEpochError: A newer one is held; `key` was not taken.
@@ -323,6 +327,8 @@ class KeyRing:
         if held is not None and key.epoch == held.epoch:
             if key != held:
                 raise GuildKeyError("conflict", f"two keys of epoch {key.epoch}")
+            if key is not held:
+                key.clear()
             return
         if held is not None and key.epoch < held.epoch:
             raise OldEpochError(key.epoch)

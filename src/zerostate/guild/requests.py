@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 
 from zerostate.errors import EnvelopeError, GuildKeyError, GuildLogError
 from zerostate.evidence.envelope import SignedEnvelope, seal, unseal
-from zerostate.evidence.identity import Identity
+from zerostate.evidence.identity import Identity, parse_peer_id
 from zerostate.guild import records_pb2 as pb
 from zerostate.guild.keys import require_public_key
 from zerostate.guild.membership import (
@@ -170,7 +170,7 @@ def open_join(data: bytes) -> SignedJoin:
         has_gigafuel = message.HasField("price_per_gigafuel")
         request = JoinRequest(
             guild_id=parse_guild_id(message.guild_id),
-            creator=PeerId(message.creator),
+            creator=parse_peer_id(message.creator),
             public_key=message.public_key,
             capabilities=tuple(message.capabilities),
             observer=message.observer,

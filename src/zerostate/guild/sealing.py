@@ -11,7 +11,7 @@ who it was is proven by the signature of the message around it.
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -47,7 +47,7 @@ _MIN_SEALED_BYTES: Final = _NONCE_END + TAG_BYTES
 class Opened:
     """What was sealed."""
 
-    body: bytes
+    body: bytes = field(repr=False)
     """As it was given to `seal_body`."""
 
     tracestate: str

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from zerostate.errors import EnvelopeError, GuildLogError
 from zerostate.evidence.envelope import seal, unseal
-from zerostate.evidence.identity import Identity
+from zerostate.evidence.identity import Identity, parse_peer_id
 from zerostate.guild import records_pb2 as pb
 from zerostate.guild.keys import MAX_EPOCH
 from zerostate.guild.membership import Member
@@ -191,7 +191,7 @@ def _decode(message: pb.Transition) -> Transition:
     kind = next((kind for kind in KINDS if kind == message.kind), None)
     if kind is None:
         raise ValueError(f"unknown kind {message.kind[:40]!r}")
-    subject = PeerId(message.subject)
+    subject = parse_peer_id(message.subject)
     creates = kind == "create"
     transition = Transition(
         guild_id=parse_guild_id(message.guild_id),
