@@ -1,0 +1,106 @@
+// The protobuf messages of docs/protocol.md, each field as [number, kind, name].
+// Written in the order of their numbers, without those that have their default value.
+import { reader, writer } from 'protons-runtime'
+
+const VARINT = 0
+const DELIMITED = 2
+
+const KINDS = {
+  bytes: { wire: DELIMITED, empty: () => new Uint8Array(), isEmpty: v => v.length === 0 },
+  string: { wire: DELIMITED, empty: () => '', isEmpty: v => v === '' },
+  uint64: { wire: VARINT, empty: () => 0n, isEmpty: v => v === 0n },
+  bool: { wire: VARINT, empty: () => false, isEmpty: v => !v }
+}
+
+export const MESSAGE = [
+  [1, 'bytes', 'id'],
+  [2, 'string', 'type'],
+  [3, 'string', 'from'],
+  [4, 'string', 'to'],
+  [5, 'string', 'topic'],
+  [6, 'uint64', 'sent_unix_ns'],
+  [7, 'uint64', 'expires_unix_ns'],
+  [8, 'map', 'headers'],
+  [9, 'bytes', 'body'],
+  [10, 'bytes', 'in_reply_to'],
+  [11, 'uint64', 'sequence'],
+  [12, 'string', 'error_code'],
+  [13, 'string', 'error_message'],
+  [14, 'bool', 'keep_reply'],
+  [15, 'bytes', 'cancels']
+]
+
+export const TASK_REQUEST = [
+  [1, 'string', 'task_id'],
+  [2, 'string', 'guild_id'],
+  [3, 'bytes', 'manifest'],
+  [4, 'bytes', 'module_sha256'],
+  [5, 'bytes', 'input_sha256'],
+  [6, 'uint64', 'module_bytes'],
+  [7, 'uint64', 'input_bytes'],
+  [8, 'string', 'trace_id']
+]
+
+export const TASK_ACCEPT = [[1, 'string', 'task_id']]
+
+export const TASK_INPUT = [[1, 'bytes', 'module'], [2, 'bytes', 'input']]
+
+export const TASK_RESULT = [
+  [1, 'string', 'task_id'],
+  [2, 'string', 'outcome'],
+  [3, 'string', 'message'],
+  [4, 'bytes', 'output'],
+  [5, 'bytes', 'receipt']
+]
+
+export const ACK = [[1, 'bool', 'duplicate']]
+
+const ENTRY = [[1, 'string', 'key'], [2, 'string', 'value']]
+
+export function encode (fields, values) {
+  const out = writer()
+  for (const [number, kind, name] of fields) {
+    const value = values[name]
+    if (kind === 'map') {
+      for (const key of Object.keys(value ?? {}).sort()) {
+        out.uint32(number << 3 | DELIMITED).bytes(encodeEntry(key, value[key]))
+      }
+    } else if (value !== undefined && !KINDS[kind].isEmpty(value)) {
+      out.uint32(number << 3 | KINDS[kind].wire)[kind](value)
+    }
+  }
+  return out.finish()
+}
+
+function encodeEntry (key, value) {
+  // In an entry of a map both fields are written, empty or not.
+  return writer().uint32(1 << 3 | DELIMITED).string(key)
+    .uint32(2 << 3 | DELIMITED).string(value).finish()
+}
+
+export function decode (fields, data) {
+  const values = {}
+  for (const [, kind, name] of fields) {
+    values[name] = kind === 'map' ? {} : KINDS[kind].empty()
+  }
+  const known = new Map(fields.map(field => [field[0], field]))
+  const input = reader(data)
+  while (input.pos < input.len) {
+    const tag = input.uint32()
+    const field = known.get(tag >>> 3)
+    if (field === undefined) {
+      input.skipType(tag & 7)
+      continue
+    }
+    const [, kind, name] = field
+    const wire = kind === 'map' ? DELIMITED : KINDS[kind].wire
+    if ((tag & 7) !== wire) throw new Error(`${name} has wire type ${tag & 7}`)
+    if (kind === 'map') {
+      const { key, value } = decode(ENTRY, input.bytes())
+      values[name][key] = value
+    } else {
+      values[name] = input[kind]()
+    }
+  }
+  return values
+}
