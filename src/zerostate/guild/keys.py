@@ -291,7 +291,7 @@ def unwrap_key(
 
 
 @final
-class KeyRing:
+class KeyRing(_Secret):
     """The keys that a member may use now. It owns them: what it drops is cleared.
 
     Times are of one clock that never goes back, in nanoseconds.

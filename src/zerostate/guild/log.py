@@ -33,9 +33,9 @@ from zerostate.guild.transitions import (
 from zerostate.ids import GuildId, PeerId
 from zerostate.units import NS_PER_S
 
-MAX_JOINS: Final = 2048
+MAX_JOINS: Final = 1024
 """Joins in a guild's life. Each can be followed by one leave or evict, so that a log has
-at most 2 + 2 x 2048 entries."""
+at most 2 + 2 x 1024 entries."""
 
 MAX_SINCE_BYTES: Final = 256 << 10
 """Entries given out at once, in bytes: half of the largest gossip message."""
