@@ -9,7 +9,6 @@ import trio
 
 import zerostate
 from zerostate.clock import SystemClock
-from zerostate.errors import ConfigError
 from zerostate.evidence.identity import Identity
 from zerostate.execution.config import ExecutionConfig
 from zerostate.execution.runner import open_runner
@@ -25,13 +24,17 @@ from zerostate.ids import PeerId
 from zerostate.node.commands import Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
+from zerostate.node.data_dir import hold_data_dir
 from zerostate.node.executor import Executor
 from zerostate.node.identity import load_or_create
+from zerostate.node.ops import Ops
 from zerostate.node.sampling import node_sampler
 from zerostate.node.task import Requester
 from zerostate.node.tracing import NodeTracer
-from zerostate.p2p import P2PConfig, P2PTracer, PeerNode, open_peer_node
+from zerostate.node.vitals import take_vitals
+from zerostate.p2p import P2PTracer, PeerNode, open_peer_node
 from zerostate.p2p.host import HostOpener
+from zerostate.p2p.tasks import open_background
 from zerostate.payment import (
     ChannelManager,
     PaymentConfig,
@@ -41,6 +44,7 @@ from zerostate.payment import (
 from zerostate.telemetry import (
     BatchConfig,
     TelemetryConfig,
+    TelemetryHandle,
     TracerProvider,
     init_tracer,
 )
@@ -59,9 +63,18 @@ class Layers:
     requester: Requester
 
 
-async def run(
-    config: NodeConfig, on_ready: Callable[[PeerNode], Awaitable[None]]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A node that can be used."""
+
+    peers: PeerNode
+    """Its peer."""
+
+    ops_url: str | None
+    """Where it tells how it is, if it does."""
+
+
+async def run(config: NodeConfig, on_ready: Callable[[Ready], Awaitable[None]]) -> None:
     """Run one peer until cancelled.
 
     Args:
@@ -71,23 +84,55 @@ async def run(
     Raises:
         ConfigError: The settings cannot be used on this machine; nothing is left
             running.
+        StoreLockedError: Another node runs on ``data_dir``.
+        PortInUseError: An address to listen on is taken.
     """
-    try:
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise ConfigError(f"data_dir: {config.data_dir}: {exc.strerror}") from exc
-    identity = load_or_create(config.data_dir / "identity.key")
-    telemetry = init_tracer(_telemetry_config(config, identity))
-    try:
-        async with open_layers(config, identity, telemetry.provider) as layers:
-            commands = Commands(config, layers.peers, layers.requester, telemetry)
-            server = ControlServer(config.control_socket, commands.methods())
-            async with trio.open_nursery() as nursery:
-                await nursery.start(server.serve)
-                await on_ready(layers.peers)
-                await trio.sleep_forever()
-    finally:
-        telemetry.shutdown(TELEMETRY_SHUTDOWN_S)
+    with hold_data_dir(config.data_dir):
+        identity = load_or_create(config.data_dir / "identity.key")
+        telemetry = init_tracer(_telemetry_config(config, identity))
+        try:
+            await _serve(config, identity, telemetry, on_ready)
+        finally:
+            telemetry.shutdown(TELEMETRY_SHUTDOWN_S)
+
+
+async def _serve(
+    config: NodeConfig,
+    identity: Identity,
+    telemetry: TelemetryHandle,
+    on_ready: Callable[[Ready], Awaitable[None]],
+) -> None:
+    async with (
+        _open_ops(config, telemetry) as (ops, ops_url),
+        open_layers(config, identity, telemetry.provider) as layers,
+    ):
+        clock = SystemClock()
+        ops.observe(lambda: take_vitals(config, layers, clock))
+        commands = Commands(config, layers.peers, layers.requester, telemetry)
+        server = ControlServer(config.control_socket, commands.methods())
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve)
+            await on_ready(Ready(layers.peers, ops_url))
+            await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def _open_ops(
+    config: NodeConfig, telemetry: TelemetryHandle
+) -> AsyncIterator[tuple[Ops, str | None]]:
+    """Tell how the node is from before it listens; the URL is None if it must not."""
+    ops = Ops(telemetry, stuck_after_s=config.loop_stuck_after_s)
+    address = config.ops_address
+    if address is None:
+        yield ops, None
+        return
+    # A web server, which a node that is not to be asked can do without.
+    from zerostate.node.ops_server import serve_ops  # noqa: PLC0415  # see above
+
+    with serve_ops(address, ops) as url:
+        async with open_background() as nursery:
+            nursery.start_soon(ops.beat)
+            yield ops, url
 
 
 @asynccontextmanager
@@ -115,7 +160,7 @@ async def open_layers(
     async with AsyncExitStack() as stack:
         peers = await stack.enter_async_context(
             open_peer_node(
-                P2PConfig(listen=config.listen, known=known, trust=config.trust_policy),
+                config.p2p,
                 identity,
                 tracer=P2PTracer(provider),
                 clock=clock,
@@ -136,13 +181,12 @@ async def open_layers(
             open_guilds(
                 peers,
                 _guild_config(config),
+                identity=identity,
                 tracer=GuildTracer(provider),
                 clock=clock,
             )
         )
-        peers.trusted = lambda peer_id: (
-            peer_id in known or guilds.is_member_of_a_guild(peer_id)
-        )
+        peers.relations.is_member = guilds.is_member_of_a_guild
         if EXECUTES in config.capabilities:
             tracer = ExecutionTracer(provider)
             runner = await stack.enter_async_context(

@@ -4,11 +4,11 @@ Importing this does not load libp2p; `open_peer_node` does.
 """
 
 from zerostate.p2p.config import P2PConfig as P2PConfig
-from zerostate.p2p.gossip import Published as Published
 from zerostate.p2p.health import HealthReport as HealthReport
 from zerostate.p2p.message import Message as Message
 from zerostate.p2p.node import PeerNode as PeerNode
 from zerostate.p2p.opening import open_peer_node as open_peer_node
+from zerostate.p2p.publishing import Published as Published
 from zerostate.p2p.tracing import P2PTracer as P2PTracer
 from zerostate.p2p.types import REGISTERED_TYPES as REGISTERED_TYPES
 

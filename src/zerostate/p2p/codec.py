@@ -1,6 +1,7 @@
 """One peer's use of the message codec: its identity, its clock, its size limits."""
 
 from collections import Counter
+from functools import partial
 from typing import Final, TypedDict, Unpack, final
 
 import trio
@@ -47,6 +48,8 @@ class MessageCodec:
 
     Attributes:
         refused: Messages refused, by reason.
+        counts: What else was noticed: ``headers.dropped``, malformed trace headers of
+            messages that survived.
         max_stream_bytes: Largest envelope on a stream.
         max_gossip_bytes: Largest envelope over gossip.
     """
@@ -56,6 +59,7 @@ class MessageCodec:
         self._clock = clock
         self._seen = SeenMessages()
         self.refused: Final[Counter[str]] = Counter()
+        self.counts: Final[Counter[str]] = Counter()
         self.max_stream_bytes: Final = config.max_stream_message_bytes
         self.max_gossip_bytes: Final = config.max_gossip_bytes
 
@@ -73,22 +77,32 @@ class MessageCodec:
         Raises:
             UnknownMessageTypeError: Nothing was signed.
         """
-        sent_unix_ns = self._clock.wall_ns()
-
-        def encode() -> bytes:
-            return encode_message(
-                self._identity,
-                message_type=message_type,
-                body=body,
-                sent_unix_ns=sent_unix_ns,
-                expires_unix_ns=sent_unix_ns + round(ttl_s * NS_PER_S),
-                carrier=carrier,
-                **fields,
-            )
-
         if len(body) < OFF_LOOP_BYTES:
-            return encode()
-        return await trio.to_thread.run_sync(encode)
+            return self.seal_small(message_type, body, carrier, ttl_s=ttl_s, **fields)
+        return await trio.to_thread.run_sync(
+            partial(self.seal_small, message_type, body, carrier, ttl_s=ttl_s, **fields)
+        )
+
+    def seal_small(
+        self,
+        message_type: str,
+        body: bytes,
+        carrier: TraceCarrier,
+        *,
+        ttl_s: float,
+        **fields: Unpack[Fields],
+    ) -> bytes:
+        """Return the same as `seal`, at once: for what is known to be small."""
+        sent_unix_ns = self._clock.wall_ns()
+        return encode_message(
+            self._identity,
+            message_type=message_type,
+            body=body,
+            sent_unix_ns=sent_unix_ns,
+            expires_unix_ns=sent_unix_ns + round(ttl_s * NS_PER_S),
+            carrier=carrier,
+            **fields,
+        )
 
     async def open_from_stream(self, data: bytes, remote: PeerId) -> Message:
         """Verify what came on a stream from `remote`, but for its times.
@@ -101,6 +115,7 @@ class MessageCodec:
             message = open_message(data)
         else:
             message = await trio.to_thread.run_sync(open_message, data)
+        self._note_headers(message)
         check_on_stream(message, me=self._identity.peer_id, remote=remote)
         return message
 
@@ -112,7 +127,13 @@ class MessageCodec:
         """
         if len(data) > self.max_gossip_bytes:
             raise MessageRefusedError("gossip_too_large", f"{len(data)} bytes")
-        return decode_message(data, now_unix_ns=self._clock.wall_ns(), topic=topic)
+        message = decode_message(data, now_unix_ns=self._clock.wall_ns(), topic=topic)
+        self._note_headers(message)
+        return message
+
+    def _note_headers(self, message: Message) -> None:
+        if message.dropped_headers:
+            self.counts["headers.dropped"] += message.dropped_headers
 
     def check_times(self, message: Message) -> None:
         """Check that `message` is neither expired nor from another time.
@@ -125,6 +146,10 @@ class MessageCodec:
     def was_seen(self, message: Message) -> bool:
         """Return whether `message` was admitted before."""
         return message in self._seen
+
+    def now_unix_ns(self) -> int:
+        """Return our wall clock's reading."""
+        return self._clock.wall_ns()
 
     def admit(self, message: Message) -> None:
         """Note that `message` is acted on now, so that it never is again.

@@ -101,6 +101,15 @@ class P2PConfig:
     gossip_burst: int = 10
     """Messages that may leave at once after a pause."""
 
+    gossip_author_rate_per_s: float = 200.0
+    """Messages of one author that are acted on and forwarded per second, twice as many
+    at once after a pause. Beyond that they are refused and counted. Not below the
+    others' `gossip_rate_per_s`."""
+
+    gossip_forwarder_rate_per_s: float = 1000.0
+    """Messages that one neighbour may bring per second, whoever wrote them, twice as
+    many at once after a pause. What is beyond is not even verified."""
+
     max_gossip_queue: int = 256
     """Publications waiting for their turn. One more is refused and counted."""
 
@@ -156,6 +165,8 @@ _RANGES: Final = (
     ("max_concurrent_handlers", 1, 4096),
     ("gossip_rate_per_s", 0.1, MAX_GOSSIP_RATE_PER_S),
     ("gossip_burst", 1, MAX_GOSSIP_BURST),
+    ("gossip_author_rate_per_s", 0.1, 100_000.0),
+    ("gossip_forwarder_rate_per_s", 0.1, 100_000.0),
     ("max_gossip_queue", 1, 4096),
     ("gossip_ready_timeout_s", 0.0, 60.0),
 )

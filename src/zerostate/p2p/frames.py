@@ -1,5 +1,6 @@
 """Messages on a stream: four bytes of length, big-endian, then a signed envelope."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
@@ -15,8 +16,18 @@ FRAME_TIMEOUT_S: Final = 30.0
 at 4.5 Mbit/s. Slower, the stream is given up, so that nobody can hold it for ever."""
 
 
-async def read_frame(stream: Stream, *, max_bytes: int) -> bytes:
+async def read_frame(
+    stream: Stream,
+    *,
+    max_bytes: int,
+    room_for: Callable[[int], Awaitable[None]] | None = None,
+) -> bytes:
     """Return the next message; wait for its first byte without limit.
+
+    Args:
+        stream: Where from.
+        max_bytes: Largest message that is read.
+        room_for: Called with the message's size before the message is read.
 
     Raises:
         PeerLostError: The stream ended, or the message took too long.
@@ -27,6 +38,8 @@ async def read_frame(stream: Stream, *, max_bytes: int) -> bytes:
         raise MessageRefusedError(
             "frame_too_large", f"{size_bytes} bytes; the limit is {max_bytes}"
         )
+    if room_for is not None:
+        await room_for(size_bytes)
     with trio.move_on_after(FRAME_TIMEOUT_S):
         return await stream.read_exactly(size_bytes)
     raise PeerLostError(f"{stream.remote} took too long to send a message")
@@ -40,8 +53,22 @@ async def write_frame(stream: Stream, data: bytes, *, max_bytes: int) -> None:
         PeerLostError: The stream ended, or the other end does not read.
     """
     check_size(len(data), max_bytes=max_bytes)
+    await write_frames(stream, [data])
+
+
+async def write_frames(stream: Stream, messages: Sequence[bytes]) -> None:
+    """Write several messages as one piece, which is cheaper than one by one.
+
+    Raises:
+        PeerLostError: The stream ended, or the other end does not read.
+    """
+    parts = (
+        part
+        for data in messages
+        for part in (len(data).to_bytes(LENGTH_BYTES, "big"), data)
+    )
     with trio.move_on_after(FRAME_TIMEOUT_S) as scope:
-        await stream.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+        await stream.write(b"".join(parts))
     if scope.cancelled_caught:
         raise PeerLostError(f"{stream.remote} does not read")
 

@@ -6,12 +6,47 @@ both to this text.
 """
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from zerostate.ids import PeerId
+from zerostate.p2p.dht_host import DhtHost
+from zerostate.p2p.relay_host import RelayHost
 
 MESSAGE_PROTOCOL: Final = "/zerostate/message/1"
 """Our protocol for signed messages on direct streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A connection that asks to stand."""
+
+    peer_id: PeerId | None
+    """Who it is with; None: a stranger dials, and has proved nothing yet."""
+
+    inbound: bool
+    """Whether the other end dialled."""
+
+    others: int
+    """Connections of this host beside it, with those that are being made."""
+
+    others_of_peer: int
+    """Those of them with the same peer; 0 as long as the peer is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionPath:
+    """How a connection comes about."""
+
+    relay: PeerId | None
+    """The peer that passes it on, who sees no more than its size; None: direct."""
+
+    address: str
+    """The other end's, ``/ip4/…/tcp/…``; of a relayed one ``/p2p/<relay>/p2p-circuit``.
+    Of who dialled us, a port at which nobody listens."""
+
+    dialled: bool
+    """Whether we dialled."""
 
 
 class Stream(Protocol):
@@ -58,6 +93,13 @@ class HostListener(Protocol):
     def protocols(self) -> frozenset[str]:
         """Protocols for which peers may open streams; the same whenever asked."""
 
+    def admits(self, newcomer: Newcomer) -> bool:
+        """Whether a connection may stand; if not, the host closes it, telling nobody.
+
+        Asked when a stranger dials, and again, as of each dial of ours, when the
+        handshake has proved who it is.
+        """
+
     def connected(self, peer_id: PeerId) -> None:
         """A first connection with `peer_id` stands. Once for each stay."""
 
@@ -92,14 +134,31 @@ class Host(Protocol):
     def addresses(self) -> tuple[str, ...]:
         """Full addresses, ``/ip4/…/tcp/…/p2p/<peer id>``, with the real ports."""
 
+    @property
+    def dht(self) -> DhtHost:
+        """This peer's part of the distributed hash table; not started."""
+
     async def connect(self, address: str) -> None:
         """Dial the peer at `address` and prove that it is who it should be.
 
-        Returns at once if it is connected already. When this returns, the listener has
-        been told.
+        Returns at once if it is connected already, unless that is only through a relay
+        and `address` is direct. When this returns, the listener has been told. Two
+        peers that dial each other at once have one stay. The relay of `address` must be
+        connected.
 
         Raises:
+            RelayRefusedError: The relay has no room, or does not reach the peer.
             PeerUnreachableError: Nobody answers there in time, or somebody else.
+        """
+
+    @property
+    def relays(self) -> RelayHost:
+        """What this host does through others, and for others; not started."""
+
+    def path(self, peer_id: PeerId) -> ConnectionPath | None:
+        """How `peer_id` is connected; None if it is not.
+
+        Of several connections the one that new streams take: a direct one first.
         """
 
     async def disconnect(self, peer_id: PeerId) -> None:
@@ -140,8 +199,12 @@ class Host(Protocol):
     async def unsubscribe(self, topic: str) -> None:
         """Leave `topic`. Does nothing if not subscribed."""
 
-    async def publish(self, topic: str, data: bytes) -> None:
+    async def publish(self, topic: str, data: bytes) -> int:
         """Hand `data` to the mesh of `topic`; delivery is best effort.
+
+        Returns:
+            How many neighbours it was taken for: has a place in their queues. Whether
+            they receive it is not known.
 
         Raises:
             P2PError: It could not even be handed over.

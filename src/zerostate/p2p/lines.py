@@ -5,6 +5,7 @@ Requests on a stream overlap; a reply names its request by id.
 
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import Final, final
 
 import trio
@@ -12,21 +13,21 @@ import trio
 from zerostate.errors import (
     MessageRefusedError,
     OverloadedError,
+    P2PError,
     PeerLostError,
     PeerUnreachableError,
 )
 from zerostate.ids import MessageId, PeerId
 from zerostate.p2p.codec import MessageCodec
-from zerostate.p2p.frames import read_frame, write_frame
+from zerostate.p2p.frames import read_frame
 from zerostate.p2p.host import Host, Stream
 from zerostate.p2p.message import Message
+from zerostate.p2p.shares import FairShares
 from zerostate.p2p.tasks import start_clean
+from zerostate.p2p.writing import MAX_UNSENT_BYTES, FrameWriter
 
 MAX_PENDING_PER_PEER: Final = 256
 """Requests to one peer that wait for their reply; one more is refused."""
-
-MAX_UNSENT_BYTES: Final = 64 << 20
-"""Bytes that wait to be sent to one peer: four of the largest messages (64 MiB)."""
 
 _logger: Final = logging.getLogger("zerostate.p2p")
 
@@ -55,15 +56,15 @@ class Line:
         stream: Stream,
         codec: MessageCodec,
         *,
-        nursery: trio.Nursery,
+        room: FairShares,
         counts: Counter[str],
     ) -> None:
         self._stream = stream
         self._codec = codec
-        self._nursery = nursery
         self._counts = counts
-        self._writing = trio.Lock()
-        self._unsent_bytes = 0
+        self._writer = FrameWriter(
+            stream, max_bytes=codec.max_stream_bytes, room=room, broken=self.aclose
+        )
         self._pending: dict[MessageId, _Waiting] = {}
         self.broken = False
 
@@ -71,40 +72,35 @@ class Line:
         """Send one sealed message and return the reply to it.
 
         Raises:
-            OverloadedError: `MAX_PENDING_PER_PEER` requests wait already, or
-                `MAX_UNSENT_BYTES` wait to be sent; nothing was sent.
+            OverloadedError: `MAX_PENDING_PER_PEER` requests wait already, or too many
+                bytes wait to be sent; nothing was sent.
             PeerLostError: The stream ended first; the peer may or may not have acted.
 
-        Cancellation: The peer may or may not act; its reply will be dropped.
+        Cancellation: The peer may or may not act; its reply will be dropped. See
+            `call_off`.
         """
         if len(self._pending) >= MAX_PENDING_PER_PEER:
             raise OverloadedError(f"{len(self._pending)} requests to one peer wait")
-        if self._unsent_bytes + len(data) > MAX_UNSENT_BYTES:
-            raise OverloadedError(f"{self._unsent_bytes} bytes to one peer wait")
         if self.broken or message_id in self._pending:
             raise PeerLostError(f"the stream to {self._stream.remote} is in no state")
         waiting = self._pending[message_id] = _Waiting()
-        self._unsent_bytes += len(data)
-        # In a task of its own: half a message would shift all that follow, so a caller
-        # that gives up must not stop it, nor take other requests' replies with it.
-        start_clean(self._nursery, self._send, data, message_id)
         try:
+            # Written by another task: half a message would shift all that follow, so a
+            # caller that gives up must not stop it, nor take others' replies with it.
+            self._writer.put(message_id, data)
             return await waiting.wait(self._stream.remote)
         finally:
             del self._pending[message_id]
+            self._writer.withdraw(message_id)
 
-    async def _send(self, data: bytes, message_id: MessageId) -> None:
-        try:
-            async with self._writing:
-                if message_id in self._pending and not self.broken:
-                    await write_frame(
-                        self._stream, data, max_bytes=self._codec.max_stream_bytes
-                    )
-        except PeerLostError as exc:
-            _logger.debug("stream to %s ended: %s", self._stream.remote, exc)
-            await self.aclose()
-        finally:
-            self._unsent_bytes -= len(data)
+    def call_off(self, key: object, notice: bytes) -> None:
+        """Tell the peer that a request is not waited for, if that can still be told."""
+        with suppress(P2PError):
+            self._writer.put(key, notice)
+
+    async def write(self) -> None:
+        """Send what is asked, until the stream ends."""
+        await self._writer.run()
 
     async def read_replies(self) -> None:
         """Hand replies to who waits for them, until the stream ends."""
@@ -134,6 +130,7 @@ class Line:
     def give_up(self) -> None:
         """Let whoever waits here have a `PeerLostError`, and take nothing new."""
         self.broken = True
+        self._writer.stop()
         for waiting in self._pending.values():
             waiting.answered.set()
 
@@ -159,6 +156,7 @@ class Lines:
         self._codec = codec
         self._nursery = nursery
         self._counts = counts
+        self._room = FairShares(MAX_UNSENT_BYTES)
         self._lines: dict[PeerId, Line] = {}
         self._opening: dict[PeerId, trio.Lock] = {}
 
@@ -168,25 +166,28 @@ class Lines:
         Raises:
             PeerUnreachableError: Not connected, or no stream could be opened.
         """
-        line = self._lines.get(peer_id)
-        if line is not None and not line.broken:
+        line = self.standing(peer_id)
+        if line is not None:
             return line
         if peer_id not in self._host.connected():
             raise PeerUnreachableError(f"{peer_id} is not connected")
         lock = self._opening.setdefault(peer_id, trio.Lock())
         async with lock:
-            line = self._lines.get(peer_id)
-            if line is None or line.broken:
-                line = await self._open(peer_id)
-        return line
+            return self.standing(peer_id) or await self._open(peer_id)
 
     async def _open(self, peer_id: PeerId) -> Line:
         stream = await self._host.open_stream(peer_id)
         line = self._lines[peer_id] = Line(
-            stream, self._codec, nursery=self._nursery, counts=self._counts
+            stream, self._codec, room=self._room, counts=self._counts
         )
+        start_clean(self._nursery, line.write)
         start_clean(self._nursery, line.read_replies)
         return line
+
+    def standing(self, peer_id: PeerId) -> Line | None:
+        """Return the line to a peer if there is one; opens none."""
+        line = self._lines.get(peer_id)
+        return None if line is None or line.broken else line
 
     def drop(self, peer_id: PeerId) -> None:
         """Give up the line to a peer that is gone; who waits is told at once."""

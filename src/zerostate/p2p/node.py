@@ -4,24 +4,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final, final
 
-import trio
-
-from zerostate.errors import ERROR_CODES, RemoteError, RequestTimeoutError
-from zerostate.ids import MessageId, PeerId, new_message_id
-from zerostate.p2p.address import parse_peer_address
+from zerostate.ids import PeerId
+from zerostate.p2p.access import AccessList
+from zerostate.p2p.asking import Requests
 from zerostate.p2p.codec import MessageCodec
-from zerostate.p2p.config import MAX_TIMEOUT_S, P2PConfig
-from zerostate.p2p.frames import check_size
-from zerostate.p2p.gossip import Continues, Gossip, GossipHandler, Published
+from zerostate.p2p.connections import Connections
+from zerostate.p2p.gossip import Gossip, GossipHandler
+from zerostate.p2p.handling import Continues, RequestHandler
 from zerostate.p2p.health import Health
-from zerostate.p2p.host import Host
-from zerostate.p2p.lines import Lines
-from zerostate.p2p.message import Message
+from zerostate.p2p.host import ConnectionPath, Host
 from zerostate.p2p.presence import Presence
-from zerostate.p2p.serving import ACK_DUPLICATE, RequestHandler, RequestServer
+from zerostate.p2p.publishing import Published, Publisher
+from zerostate.p2p.redial import Redial
+from zerostate.p2p.serving import RequestServer
 from zerostate.p2p.tracing import P2PTracer
-from zerostate.p2p.trust import Trust
-from zerostate.p2p.types import require_registered
+from zerostate.p2p.trust import Relations, Trust
 
 
 @final
@@ -30,34 +27,41 @@ class PeerNode:
 
     Attributes:
         peer_id: Our own peer id.
+        access: Whom we have to do with; bans.
         health: How the connected peers are.
     """
 
     def __init__(
         self,
-        config: P2PConfig,
         peer_id: PeerId,
         *,
         host: Host,
         codec: MessageCodec,
-        lines: Lines,
+        requests: Requests,
+        publisher: Publisher,
         gossip: Gossip,
         server: RequestServer,
         presence: Presence,
+        access: AccessList,
+        connections: Connections,
+        redial: Redial,
         health: Health,
         trust: Trust,
         tracer: P2PTracer,
         counts: Counter[str],
     ) -> None:
         self.peer_id: Final = peer_id
+        self.access: Final = access
         self.health: Final = health
-        self._config = config
         self._host = host
         self._codec = codec
-        self._lines = lines
+        self._requests = requests
+        self._publisher = publisher
         self._gossip = gossip
         self._server = server
         self._presence = presence
+        self._connections = connections
+        self._redial = redial
         self._trust = trust
         self._tracer = tracer
         self._counts = counts
@@ -78,15 +82,31 @@ class PeerNode:
 
         Raises:
             ValueError: `address` is not such an address, or is our own.
-            PeerUnreachableError: Nobody answers in time, or somebody else does.
+            PeerDeniedError: Our allow, deny or ban list is against the peer.
+            OverloadedError: ``max_connections`` peers are connected already.
+            PeerUnreachableError: Nobody answers in time, or somebody else does, or the
+                peer does not want us.
         """
-        parsed = parse_peer_address(address)
-        if parsed.peer_id == self.peer_id:
-            raise ValueError(f"{address} is this peer's own address")
-        if parsed.peer_id not in self._presence:
-            with self._tracer.trace_connection(parsed):
-                await self._host.connect(address)
-        return parsed.peer_id
+        return await self._connections.connect(address)
+
+    def keep_connected(self, address: str) -> None:
+        """Dial the peer at `address` now, and again whenever it is lost.
+
+        Returns at once. Pauses between dials double, from ``redial_after_s`` up to
+        ``redial_cap_s``; failures are counted (``redial.failed``).
+
+        Args:
+            address: As for `connect`. Our own is never dialled.
+
+        Raises:
+            ValueError: `address` is not such an address.
+            OverloadedError: As many peers as can be are kept already.
+        """
+        self._redial.keep(address)
+
+    def path(self, peer_id: PeerId) -> ConnectionPath | None:
+        """Return how `peer_id` is connected, directly or by a relay; None if not."""
+        return self._host.path(peer_id)
 
     async def request(
         self,
@@ -95,18 +115,27 @@ class PeerNode:
         body: bytes,
         *,
         timeout_s: float | None = None,
+        attempts: int = 1,
     ) -> bytes:
         """Send a request to a connected peer and return the body of its reply.
 
-        At most once: nothing is retried here, and a request that failed with
-        `RequestTimeoutError` or `PeerLostError` may or may not have been acted on.
-        Requests to one peer share a stream and may overlap.
+        With one attempt: at most once. Nothing is sent again, and a request that failed
+        with `RequestTimeoutError` or `PeerLostError` may or may not have been acted on.
+        With more: at least once, and acted on once. The same message goes out again
+        when there is no reply within its share of `timeout_s`, and, after a pause, when
+        the peer has no room or has gone and come back. The peer keeps its reply and
+        gives it again.
+
+        Requests to one peer share a stream and may overlap. A peer's handler ends when
+        `timeout_s` is over or the caller is cancelled: the peer is told.
 
         Args:
             peer_id: Whom to ask; never dialled from here.
             message_type: A registered type.
             body: At most ``max_stream_message_bytes``, less some 4 KiB.
-            timeout_s: Wait for the reply; None takes the configuration's.
+            timeout_s: Wait for the reply, all attempts together; None takes the
+                configuration's.
+            attempts: 1 to `zerostate.p2p.asking.MAX_ATTEMPTS`.
 
         Raises:
             UnknownMessageTypeError: Nothing was sent.
@@ -119,23 +148,9 @@ class PeerNode:
 
         Cancellation: The peer may or may not act; its reply will be dropped.
         """
-        require_registered(message_type)
-        wait_s = self._timeout(timeout_s)
-        message_id = new_message_id()
-        with self._tracer.trace_request(
-            peer_id, message_type, message_id=message_id, body_size=len(body)
-        ):
-            check_size(len(body), max_bytes=self._config.max_stream_message_bytes)
-            data = await self._codec.seal(
-                message_type,
-                body,
-                self._trust.outgoing(self._tracer.carrier(), peer_id),
-                ttl_s=wait_s,
-                message_id=message_id,
-                to=peer_id,
-            )
-            check_size(len(data), max_bytes=self._config.max_stream_message_bytes)
-            return (await self._ask(peer_id, data, message_id, wait_s)).body
+        return await self._requests.request(
+            peer_id, message_type, body, timeout_s=timeout_s, attempts=attempts
+        )
 
     async def deliver_direct(
         self, published: Published, peer_id: PeerId, *, timeout_s: float | None = None
@@ -159,17 +174,9 @@ class PeerNode:
             PeerLostError: The connection went while we waited.
             RemoteError: The peer refused it, for example because it has expired.
         """
-        wait_s = self._timeout(timeout_s)
-        with self._tracer.trace_request(
-            peer_id,
-            published.message_type,
-            message_id=published.message_id,
-            body_size=published.body_size,
-        ):
-            reply = await self._ask(
-                peer_id, published.envelope, published.message_id, wait_s
-            )
-            return reply.body == ACK_DUPLICATE
+        return await self._requests.deliver_direct(
+            published, peer_id, timeout_s=timeout_s
+        )
 
     async def publish(
         self,
@@ -199,9 +206,17 @@ class PeerNode:
             OverloadedError: Too many publications wait; nothing was sent.
             P2PError: It could not be handed to the mesh.
         """
-        return await self._gossip.publish(topic, message_type, body, to=to, ttl_s=ttl_s)
+        return await self._publisher.publish(
+            topic, message_type, body, to=to, ttl_s=ttl_s
+        )
 
-    def handle(self, message_type: str, handler: RequestHandler) -> None:
+    def handle(
+        self,
+        message_type: str,
+        handler: RequestHandler,
+        *,
+        continues: Continues = lambda _message: True,
+    ) -> None:
         """Answer requests of a type with `handler`; the last one set wins.
 
         It runs in a task of its own inside the ``p2p.message.<type>`` SERVER span,
@@ -209,10 +224,16 @@ class PeerNode:
         from it goes back with its code and text; of any other exception the peer learns
         no more than ``internal``.
 
+        Args:
+            message_type: A registered type.
+            handler: Ends by cancellation when nobody waits for its reply any more.
+            continues: Whether the message concerns us, so that a trusted author's trace
+                goes on in here; as for `on_gossip`.
+
         Raises:
             UnknownMessageTypeError: `message_type` is not registered.
         """
-        self._server.handle(message_type, handler)
+        self._server.handle(message_type, handler, continues)
 
     def on_gossip(
         self,
@@ -252,20 +273,22 @@ class PeerNode:
         self._trust.add(peer_id)
 
     @property
-    def trusted(self) -> Callable[[PeerId], bool]:
-        """Whose traces we continue.
+    def relations(self) -> Relations:
+        """What the layers above know about peers, for them to set."""
+        return self._trust.relations
 
-        Until set, that is the configured known peers and those given to `trust`.
-        """
+    @property
+    def trusted(self) -> Callable[[PeerId], bool]:
+        """Whose traces we continue, by `relations` and the known peers."""
         return self._trust.is_trusted
 
-    @trusted.setter
-    def trusted(self, is_trusted: Callable[[PeerId], bool]) -> None:
-        self._trust.is_trusted = is_trusted
-
     async def disconnect(self, peer_id: PeerId) -> None:
-        """Drop the connection with a peer; does nothing if there is none."""
-        await self._host.disconnect(peer_id)
+        """Drop the connection with a peer; does nothing if there is none.
+
+        Ends what it has begun also when cancelled. A peer of `keep_connected` is soon
+        dialled again.
+        """
+        await self._connections.close(peer_id)
 
     async def wait_lost(self, peer_id: PeerId) -> None:
         """Return when the peer is not connected any more; at once if it is not.
@@ -283,28 +306,5 @@ class PeerNode:
         """Return what was counted so far; a name that never happened is absent."""
         refused = {f"refused.{why}": n for why, n in self._codec.refused.items()}
         trust = {f"trust.{what}": n for what, n in self._trust.stats().items()}
-        return dict(self._counts) | refused | trust
-
-    async def _ask(
-        self, peer_id: PeerId, data: bytes, message_id: MessageId, wait_s: float
-    ) -> Message:
-        reply = None
-        with trio.move_on_after(wait_s):
-            line = await self._lines.to(peer_id)
-            reply = await line.ask(data, message_id)
-        if reply is None:
-            raise RequestTimeoutError(f"{peer_id} did not reply within {wait_s:g} s")
-        if reply.error_code:
-            # The code becomes an attribute's value: never a text that a peer made up.
-            known = reply.error_code in ERROR_CODES
-            code = reply.error_code if known else RemoteError.code
-            raise RemoteError(code, reply.error_message)
-        return reply
-
-    def _timeout(self, timeout_s: float | None) -> float:
-        wait_s = self._config.request_timeout_s if timeout_s is None else timeout_s
-        if not 0 < wait_s <= MAX_TIMEOUT_S:
-            raise ValueError(
-                f"timeout_s is {wait_s}; it is above 0, up to {MAX_TIMEOUT_S}"
-            )
-        return wait_s
+        measured = dict(self._codec.counts) | dict(self._gossip.stats())
+        return dict(self._counts) | refused | trust | measured

@@ -9,9 +9,13 @@ import trio
 
 from zerostate.clock import Clock
 from zerostate.evidence.identity import Identity
+from zerostate.p2p.access import AccessList
+from zerostate.p2p.asking import Requests
 from zerostate.p2p.clock_exchange import ClockMeasurer, ClockServer
 from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.config import P2PConfig
+from zerostate.p2p.connections import Connections
+from zerostate.p2p.flooding import FloodGate
 from zerostate.p2p.gossip import Gossip
 from zerostate.p2p.health import Health
 from zerostate.p2p.host import Host, HostOpener
@@ -19,6 +23,8 @@ from zerostate.p2p.lines import Lines
 from zerostate.p2p.node import PeerNode
 from zerostate.p2p.pings import Pings
 from zerostate.p2p.presence import Presence
+from zerostate.p2p.publishing import Publisher
+from zerostate.p2p.redial import Redial
 from zerostate.p2p.serving import RequestServer
 from zerostate.p2p.switchboard import Switchboard
 from zerostate.p2p.tasks import open_background
@@ -55,19 +61,27 @@ async def open_peer_node(
     """
     async with open_background() as nursery:
         presence = Presence()
-        switchboard = Switchboard(presence, nursery)
+        counts: Counter[str] = Counter()
+        access = AccessList(config, me=identity.peer_id, counts=counts)
+        switchboard = Switchboard(presence, access, nursery)
         start = opener if opener is not None else _libp2p(config, identity)
         async with start(switchboard) as host:
-            yield _assemble(
+            node, connections = _assemble(
                 config,
                 identity,
                 host,
                 tracer=tracer,
                 clock=clock,
                 presence=presence,
+                access=access,
                 switchboard=switchboard,
                 nursery=nursery,
+                counts=counts,
             )
+            try:
+                yield node
+            finally:
+                await connections.close_all()
 
 
 def _assemble(
@@ -78,18 +92,33 @@ def _assemble(
     tracer: P2PTracer,
     clock: Clock,
     presence: Presence,
+    access: AccessList,
     switchboard: Switchboard,
     nursery: trio.Nursery,
-) -> PeerNode:
-    counts: Counter[str] = Counter()
+    counts: Counter[str],
+) -> tuple[PeerNode, Connections]:
     trust = Trust(config.known, config.trust, clock)
     codec = MessageCodec(config, identity, clock)
     lines = Lines(host, codec, nursery=nursery, counts=counts)
+    trust.relations.is_banned = access.is_banned
+    requests = Requests(
+        config,
+        codec,
+        lines,
+        presence,
+        tracer=tracer,
+        trust=trust,
+        counts=counts,
+    )
+    publisher = Publisher(
+        host, config, codec, tracer=tracer, trust=trust, counts=counts
+    )
     gossip = Gossip(
-        host,
         config,
         codec,
         me=identity.peer_id,
+        access=access,
+        gate=FloodGate(config, clock),
         tracer=tracer,
         trust=trust,
         nursery=nursery,
@@ -105,7 +134,18 @@ def _assemble(
         counts=counts,
     )
     pings = Pings(host)
-    watchdog = Watchdog(host, presence, config, pings=pings, counts=counts)
+    connections = Connections(
+        config,
+        identity.peer_id,
+        host=host,
+        presence=presence,
+        access=access,
+        lines=lines,
+        tracer=tracer,
+        nursery=nursery,
+        counts=counts,
+    )
+    watchdog = Watchdog(connections, presence, config, pings=pings, counts=counts)
     health = Health(
         pings,
         ClockMeasurer(host, clock, counts=counts),
@@ -118,25 +158,39 @@ def _assemble(
     switchboard.attach(
         watchdog=watchdog,
         health=health,
-        lines=lines,
+        connections=connections,
         gossip=gossip,
         server=server,
         clock=ClockServer(clock, counts=counts),
     )
-    return PeerNode(
+    redial = Redial(
         config,
+        identity.peer_id,
+        presence,
+        connect=connections.connect,
+        nursery=nursery,
+        counts=counts,
+    )
+    for address in config.bootstrap:
+        redial.keep(address)
+    node = PeerNode(
         identity.peer_id,
         host=host,
         codec=codec,
-        lines=lines,
+        requests=requests,
+        publisher=publisher,
         gossip=gossip,
         server=server,
         presence=presence,
         health=health,
         trust=trust,
         tracer=tracer,
+        access=access,
+        connections=connections,
+        redial=redial,
         counts=counts,
     )
+    return node, connections
 
 
 def _libp2p(config: P2PConfig, identity: Identity) -> HostOpener:

@@ -2,41 +2,44 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, final
 
 import trio
 
 from zerostate.errors import (
-    InternalError,
     MessageRefusedError,
     OverloadedError,
     PeerLostError,
-    RequestTimeoutError,
     UnknownMessageTypeError,
-    ZeroStateError,
 )
+from zerostate.ids import PeerId
+from zerostate.p2p.answers import Answers
 from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.config import P2PConfig
-from zerostate.p2p.frames import check_size, read_frame, write_frame
+from zerostate.p2p.frames import read_frame
+from zerostate.p2p.handling import Continues, Handlers, RequestHandler
 from zerostate.p2p.host import Stream
 from zerostate.p2p.message import Message
-from zerostate.p2p.tasks import start_clean
+from zerostate.p2p.shares import FairShares
 from zerostate.p2p.tracing import P2PTracer
 from zerostate.p2p.trust import Trust
-from zerostate.p2p.types import require_registered
-from zerostate.telemetry.propagation import TraceCarrier
+from zerostate.p2p.writing import MAX_UNSENT_BYTES
 
 MAX_STREAMS_PER_PEER: Final = 4
 """Streams of this protocol that one peer may hold open here. It needs one; a second is
 usual for a moment after a reconnection."""
 
-HANDLER_TIMEOUT_S: Final = 120.0
-"""Longest that a handler of a direct request may run, in seconds: no request waits
-longer for its reply (`zerostate.p2p.config.MAX_TIMEOUT_S`)."""
+MAX_INBOUND_BYTES: Final = 128 << 20
+"""Requests that are read or worked on, of all peers together, in bytes (128 MiB). One
+peer alone gets half: four of the largest messages."""
 
-REPLY_TTL_S: Final = 60.0
-"""Life of a reply, in seconds; the other end drops what comes after its timeout."""
+SMALL_BYTES: Final = 64 << 10
+"""Requests up to this size, in bytes, are not counted: the handlers' number bounds
+them."""
+
+ROOM_TIMEOUT_S: Final = 4.0
+"""Longest that a large request waits for room before its stream is given up, in
+seconds; py-libp2p's sender gives up after 5."""
 
 ACK_NEW: Final = b"\x01"
 """Body of the reply to gossip on a stream: it was new."""
@@ -44,13 +47,7 @@ ACK_NEW: Final = b"\x01"
 ACK_DUPLICATE: Final = b"\x00"
 """Body of the reply to gossip on a stream: it had arrived before."""
 
-ENVELOPE_OVERHEAD_BYTES: Final = 4096
-"""More than signature, key, ids, type and error text of a reply take, in bytes."""
-
 _logger: Final = logging.getLogger("zerostate.p2p")
-
-RequestHandler = Callable[[Message], Awaitable[bytes]]
-"""Acts on a request and returns the body of the reply."""
 
 
 class DirectGossip(Protocol):
@@ -66,50 +63,8 @@ class DirectGossip(Protocol):
 
 
 @final
-class _Answers:
-    """The way back on one stream."""
-
-    def __init__(self, stream: Stream, codec: MessageCodec) -> None:
-        self._stream = stream
-        self._codec = codec
-        self._writing = trio.Lock()
-
-    async def reply(self, request: Message, body: bytes) -> None:
-        await self._send(
-            await self._codec.seal(
-                request.type,
-                body,
-                TraceCarrier(),
-                ttl_s=REPLY_TTL_S,
-                to=request.author,
-                in_reply_to=request.id,
-            )
-        )
-
-    async def refuse(self, request: Message, failure: ZeroStateError) -> None:
-        await self._send(
-            await self._codec.seal(
-                request.type,
-                b"",
-                TraceCarrier(),
-                ttl_s=REPLY_TTL_S,
-                to=request.author,
-                in_reply_to=request.id,
-                error_code=failure.code,
-                error_message=str(failure),
-            )
-        )
-
-    async def _send(self, data: bytes) -> None:
-        async with self._writing:
-            await write_frame(
-                self._stream, data, max_bytes=self._codec.max_stream_bytes
-            )
-
-
-@final
 class RequestServer:
-    """Reads requests, runs their handlers, sends their replies."""
+    """Reads requests, has them handled, sends their replies."""
 
     def __init__(
         self,
@@ -124,21 +79,29 @@ class RequestServer:
     ) -> None:
         self._codec = codec
         self._gossip = gossip
-        self._tracer = tracer
-        self._trust = trust
         self._nursery = nursery
         self._counts = counts
-        self._handlers: dict[str, RequestHandler] = {}
-        self._slots = trio.CapacityLimiter(config.max_concurrent_handlers)
-        self._streams: Counter[str] = Counter()
+        self._handlers = Handlers(
+            config.max_concurrent_handlers,
+            codec,
+            tracer=tracer,
+            trust=trust,
+            nursery=nursery,
+            counts=counts,
+        )
+        self._streams: Counter[PeerId] = Counter()
+        self._inbound = FairShares(MAX_INBOUND_BYTES)
+        self._unsent = FairShares(MAX_UNSENT_BYTES)
 
-    def handle(self, message_type: str, handler: RequestHandler) -> None:
+    def handle(
+        self, message_type: str, handler: RequestHandler, continues: Continues
+    ) -> None:
         """Let `handler` answer requests of a type; the last one set wins.
 
         Raises:
             UnknownMessageTypeError: `message_type` is not registered.
         """
-        self._handlers[require_registered(message_type)] = handler
+        self._handlers.register(message_type, handler, continues)
 
     async def serve(self, stream: Stream) -> None:
         """Take requests from `stream` until it ends or breaks the rules. Never raises."""
@@ -146,8 +109,16 @@ class RequestServer:
             self._counts["streams.refused"] += 1
             return
         self._streams[stream.remote] += 1
+        answers = Answers(stream, self._codec, room=self._unsent)
+        answers.start(self._nursery)
         try:
-            await self._read(stream)
+            while True:
+                await self._read_one(stream, answers)
+                # Many may have been read ahead; the others get their turn between them.
+                await trio.lowlevel.checkpoint()
+        except OverloadedError as exc:
+            self._counts["streams.overloaded"] += 1
+            _logger.debug("stream from %s given up: %s", stream.remote, exc)
         except (PeerLostError, MessageRefusedError) as exc:
             self._codec.count_refusal(exc)
             _logger.debug("stream from %s ended: %s", stream.remote, exc)
@@ -155,93 +126,83 @@ class RequestServer:
             self._counts["streams.errors"] += 1
             _logger.exception("stream from %s failed", stream.remote)
         finally:
+            answers.stop()
             self._streams[stream.remote] -= 1
             if not self._streams[stream.remote]:
                 del self._streams[stream.remote]
 
-    async def _read(self, stream: Stream) -> None:
-        answers = _Answers(stream, self._codec)
-        while True:
-            data = await read_frame(stream, max_bytes=self._codec.max_stream_bytes)
+    async def _read_one(self, stream: Stream, answers: Answers) -> None:
+        await answers.wait_taken()
+        held = _HeldBytes(self._inbound, stream.remote)
+        is_handed_on = False
+        try:
+            data = await read_frame(
+                stream, max_bytes=self._codec.max_stream_bytes, room_for=held.hold
+            )
             message = await self._codec.open_from_stream(data, stream.remote)
-            try:
-                await self._take(message, answers)
-            except MessageRefusedError as exc:
-                self._codec.count_refusal(exc)
-                await answers.refuse(message, exc)
-            except (OverloadedError, UnknownMessageTypeError) as exc:
-                self._counts[f"requests.{exc.code}"] += 1
-                await answers.refuse(message, exc)
+            del data
+            is_handed_on = await self._answer_or_start(message, answers, held)
+        finally:
+            if not is_handed_on:
+                held.release()
 
-    async def _take(self, message: Message, answers: _Answers) -> None:
+    async def _answer_or_start(
+        self, message: Message, answers: Answers, held: "_HeldBytes"
+    ) -> bool:
+        """Return whether a handler has `message` now, and releases its bytes."""
+        try:
+            return await self._take(message, answers, held)
+        except MessageRefusedError as exc:
+            self._codec.count_refusal(exc)
+            await answers.refuse(message, exc)
+        except (OverloadedError, UnknownMessageTypeError) as exc:
+            self._counts[f"requests.{exc.code}"] += 1
+            await answers.refuse(message, exc)
+        return False
+
+    async def _take(
+        self, message: Message, answers: Answers, held: "_HeldBytes"
+    ) -> bool:
         if message.in_reply_to is not None:
             raise MessageRefusedError("malformed", "a reply where requests come")
         self._codec.check_times(message)
+        if message.cancels is not None:
+            self._handlers.call_off(message.author, message.cancels)
+            return False
         if message.topic is not None:
             was_seen = self._gossip.take_direct(message)
             await answers.reply(message, ACK_DUPLICATE if was_seen else ACK_NEW)
+            return False
+        await self._handlers.take(message, answers, held.release)
+        return True
+
+
+@final
+class _HeldBytes:
+    """What one request takes of the room for requests."""
+
+    def __init__(self, room: FairShares, peer_id: PeerId) -> None:
+        self._room = room
+        self._peer_id = peer_id
+        self._size_bytes = 0
+
+    async def hold(self, size_bytes: int) -> None:
+        """Wait until there is room for a request of that size.
+
+        Raises:
+            OverloadedError: There is none in time.
+        """
+        if size_bytes <= SMALL_BYTES:
             return
-        handler = self._handlers.get(message.type)
-        if handler is None:
-            raise UnknownMessageTypeError(f"nothing here handles {message.type}")
-        slot = take_slot(self._slots)
-        try:
-            self._codec.admit(message)
-        except MessageRefusedError:
-            self._slots.release_on_behalf_of(slot)
-            raise
-        start_clean(self._nursery, self._run, message, handler, answers, slot)
+        if not self._room.take(self._peer_id, size_bytes):
+            with trio.move_on_after(ROOM_TIMEOUT_S) as scope:
+                await self._room.wait_and_take(self._peer_id, size_bytes)
+            if scope.cancelled_caught:
+                raise OverloadedError(f"no room for {size_bytes} bytes more")
+        self._size_bytes = size_bytes
 
-    async def _run(
-        self, message: Message, handler: RequestHandler, answers: _Answers, slot: object
-    ) -> None:
-        try:
-            body, failure = await self._outcome(message, handler)
-            if failure is None:
-                await answers.reply(message, body)
-            else:
-                await answers.refuse(message, failure)
-        except PeerLostError as exc:
-            self._counts["replies.undelivered"] += 1
-            _logger.debug("no way back for a reply: %s", exc)
-        finally:
-            self._slots.release_on_behalf_of(slot)
-
-    async def _outcome(
-        self, message: Message, handler: RequestHandler
-    ) -> tuple[bytes, ZeroStateError | None]:
-        admission = self._trust.admit(message)
-        try:
-            with self._tracer.trace_handling(message, admission=admission):
-                return await self._bounded(message, handler), None
-        except ZeroStateError as exc:
-            self._counts[f"handler.refused.{exc.code}"] += 1
-            return b"", exc
-        except Exception:
-            self._counts["handler.errors"] += 1
-            _logger.exception("handler of %s failed", message.type)
-            return b"", InternalError("the handler failed; see that peer's log")
-
-    async def _bounded(self, message: Message, handler: RequestHandler) -> bytes:
-        with trio.move_on_after(HANDLER_TIMEOUT_S):
-            body = await handler(message)
-            check_size(
-                len(body) + ENVELOPE_OVERHEAD_BYTES,
-                max_bytes=self._codec.max_stream_bytes,
-            )
-            return body
-        raise RequestTimeoutError(f"the handler took over {HANDLER_TIMEOUT_S:.0f} s")
-
-
-def take_slot(slots: trio.CapacityLimiter) -> object:
-    """Take one of the `slots` for a handler; give it to ``release_on_behalf_of``.
-
-    Raises:
-        OverloadedError: All are taken.
-    """
-    slot = object()
-    try:
-        slots.acquire_on_behalf_of_nowait(slot)
-    except trio.WouldBlock as exc:
-        raise OverloadedError(f"{slots.total_tokens} handlers are at work") from exc
-    return slot
+    def release(self) -> None:
+        """Give the room back; may be repeated."""
+        if self._size_bytes:
+            self._room.give_back(self._peer_id, self._size_bytes)
+            self._size_bytes = 0

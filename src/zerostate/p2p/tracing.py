@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Final, Literal, final
 
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Span, TracerProvider
+from opentelemetry.trace import Span, TracerProvider, get_current_span
 
+from zerostate.errors import P2PError
 from zerostate.ids import MessageId, PeerId
 from zerostate.p2p.address import PeerAddress
 from zerostate.p2p.message import Message
@@ -152,7 +153,12 @@ class P2PTracer(LayerTracer):
 
     @contextmanager
     def trace_gossip_deliver(
-        self, message: Message, *, forwarder: PeerId, admission: Admission
+        self,
+        message: Message,
+        *,
+        forwarder: PeerId,
+        admission: Admission,
+        latency_ns: int,
     ) -> Iterator[Span]:
         """Cover a message's arrival from the mesh, with what it sets off (CONSUMER).
 
@@ -160,9 +166,11 @@ class P2PTracer(LayerTracer):
             message: What arrived.
             forwarder: The neighbour that handed it on.
             admission: What becomes of its trace context.
+            latency_ns: Our clock now less the author's when it was sealed.
         """
         attributes = _incoming(message)
         attributes |= {
+            attr.GOSSIP_SKEWED_LATENCY_NS: latency_ns,
             attr.MESSAGING_DESTINATION_NAME: message.topic or "",
             attr.MESSAGING_OPERATION_NAME: "deliver",
             attr.MESSAGING_OPERATION_TYPE: "process",
@@ -216,6 +224,18 @@ class P2PTracer(LayerTracer):
     def carrier(self) -> TraceCarrier:
         """Return the current span as it goes out with a message."""
         return TraceCarrier.inject()
+
+    def record_repeat(self, attempt: int, reason: P2PError) -> None:
+        """Note on the current span that its request is sent once more.
+
+        Args:
+            attempt: Which one it is, from 2.
+            reason: Why the one before is not enough.
+        """
+        get_current_span().add_event(
+            attr.EVENT_MESSAGE_SENT_AGAIN,
+            {attr.MESSAGE_ATTEMPT: attempt, attr.ERROR_TYPE: reason.code},
+        )
 
     def record_peers(self, span: Span, peers: int) -> None:
         """Note on a publishing span to how many neighbours the message went."""

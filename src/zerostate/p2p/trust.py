@@ -1,7 +1,8 @@
 """Whose traces this peer continues, and what it says about the others."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import final
+from dataclasses import dataclass
+from typing import Final, final
 
 from zerostate.clock import Clock
 from zerostate.ids import PeerId
@@ -9,14 +10,37 @@ from zerostate.p2p.message import Message
 from zerostate.telemetry import TraceCarrier
 from zerostate.telemetry.trust import Admission, Relation, TrustGate, TrustPolicy
 
+TRUSTED: Final = frozenset({Relation.COUNTERPART, Relation.MEMBER, Relation.KNOWN})
+"""Whose traces may go on here, as far as the policy and their budget allow."""
+
+
+def _is_none(_peer_id: PeerId) -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Relations:
+    """What other layers know about peers. Each may be replaced at any time.
+
+    They are asked for each message: they must be quick and must not raise.
+    """
+
+    is_banned: Callable[[PeerId], bool] = _is_none
+    """Whom nobody here wants to do with."""
+
+    is_counterpart: Callable[[PeerId], bool] = _is_none
+    """Who is the other party of one of our payment channels."""
+
+    is_member: Callable[[PeerId], bool] = _is_none
+    """Who is in a guild with us."""
+
 
 @final
 class Trust:
     """What each author is to one peer, and its trust policy applied to that.
 
     Attributes:
-        is_trusted: Tells strangers from the others; replaceable by the layers above,
-            which know the guilds.
+        relations: Tells counterparts and members from strangers.
     """
 
     def __init__(
@@ -24,17 +48,26 @@ class Trust:
     ) -> None:
         self._known = set(known)
         self._gate = TrustGate(policy, clock)
-        self.is_trusted: Callable[[PeerId], bool] = self._known.__contains__
+        self.relations: Final = Relations()
 
     def add(self, peer_id: PeerId) -> None:
-        """Know `peer_id`, as far as the default `is_trusted` decides."""
+        """Know `peer_id`, as if the operator had named it."""
         self._known.add(peer_id)
 
     def relation(self, peer_id: PeerId) -> Relation:
-        """Return what `peer_id` is to us: whoever else is trusted is a guild member."""
-        if not self.is_trusted(peer_id):
-            return Relation.STRANGER
-        return Relation.KNOWN if peer_id in self._known else Relation.MEMBER
+        """Return what `peer_id` is to us; of several relations the strongest."""
+        relations = self.relations
+        if relations.is_banned(peer_id):
+            return Relation.BANNED
+        if relations.is_counterpart(peer_id):
+            return Relation.COUNTERPART
+        if relations.is_member(peer_id):
+            return Relation.MEMBER
+        return Relation.KNOWN if peer_id in self._known else Relation.STRANGER
+
+    def is_trusted(self, peer_id: PeerId) -> bool:
+        """Return whether traces of `peer_id` may go on here."""
+        return self.relation(peer_id) in TRUSTED
 
     def admit(
         self,

@@ -52,6 +52,12 @@ GOSSIP_SEQUENCE: Final = "gossip.sequence"
 GOSSIP_FORWARDER: Final = "gossip.forwarder.peer.id"
 """The neighbour that handed the message on."""
 
+GOSSIP_SKEWED_LATENCY_NS: Final = "gossip.skewed_latency_ns"
+"""Nanoseconds since the author signed, clocks' difference included; may be < 0."""
+
+MESSAGE_ATTEMPT: Final = "message.attempt"
+"""Which sending of the same request it is, from 2."""
+
 GOSSIP_PEERS: Final = "gossip.peers"
 """To how many neighbours the message went."""
 
@@ -88,6 +94,10 @@ NETWORK_TRANSPORT: Final = "network.transport"
 NETWORK_PEER_ADDRESS: Final = "network.peer.address"
 """The IP address dialled; of a relayed connection, the relay's."""
 
+EVENT_MESSAGE_SENT_AGAIN: Final = "message.sent_again"
+"""The same request went out once more, because the attempt before was in vain. On
+``p2p.message.client``."""
+
 # guild
 
 GUILD_MAX_MEMBERS: Final = "guild.max_members"
@@ -95,6 +105,21 @@ GUILD_MAX_MEMBERS: Final = "guild.max_members"
 
 GUILD_CAPABILITIES: Final = "guild.capabilities"
 """What the guild's members are to offer."""
+
+GUILD_EPOCH: Final = "guild.epoch"
+"""Number of the guild's key; it rises with each join, leave and eviction."""
+
+GUILD_KEY_RECIPIENTS: Final = "guild.key.recipients"
+"""To how many members the key was wrapped."""
+
+MESSAGE_RECIPIENTS: Final = "message.recipients"
+"""For how many members the message is."""
+
+LEAVE_REASON: Final = "leave.reason"
+"""Why a member is one no longer."""
+
+DISSOLVE_REASON: Final = "dissolve.reason"
+"""Why a guild was dissolved."""
 
 # execution
 

@@ -22,6 +22,8 @@ __all__ = [
     "GUILD_DISSOLVE",
     "GUILD_HEARTBEAT",
     "GUILD_JOIN",
+    "GUILD_KEY_EXCHANGE",
+    "GUILD_LEAVE",
     "GUILD_RECEIVE_MESSAGE",
     "GUILD_SEND_MESSAGE",
     "P2P_CONNECTION_CLOSE",
@@ -87,11 +89,17 @@ GUILD_CREATE: Final = SpanSpec(
     "guild.create", "INTERNAL", "Announce until enough have joined"
 )
 GUILD_JOIN: Final = SpanSpec("guild.join", "INTERNAL", "Join an announced guild")
+GUILD_LEAVE: Final = SpanSpec("guild.leave", "INTERNAL", "Stop being a member")
 GUILD_DISSOLVE: Final = SpanSpec(
-    "guild.dissolve", "INTERNAL", "End a guild whose task is over"
+    "guild.dissolve", "INTERNAL", "End a guild, at its creator"
+)
+GUILD_KEY_EXCHANGE: Final = SpanSpec(
+    "guild.key_exchange",
+    "INTERNAL",
+    "Make a new key of the guild and wrap it to each member",
 )
 GUILD_SEND_MESSAGE: Final = SpanSpec(
-    "guild.send_message", "INTERNAL", "Send to a guild's member"
+    "guild.send_message", "INTERNAL", "Send to one member of a guild, or to all"
 )
 GUILD_RECEIVE_MESSAGE: Final = SpanSpec(
     "guild.receive_message", "INTERNAL", "Act on a message of a guild"
@@ -162,7 +170,9 @@ REGISTERED: Final[tuple[SpanSpec, ...]] = (
     P2P_GOSSIP_DELIVER,
     GUILD_CREATE,
     GUILD_JOIN,
+    GUILD_LEAVE,
     GUILD_DISSOLVE,
+    GUILD_KEY_EXCHANGE,
     GUILD_SEND_MESSAGE,
     GUILD_RECEIVE_MESSAGE,
     GUILD_HEARTBEAT,

@@ -114,11 +114,7 @@ class TrustPolicy:
     """Peers whose bucket is remembered, strangers and others each; the one used longest
     ago is forgotten first."""
 
-    full_context: tuple[Relation, ...] = (
-        Relation.MEMBER,
-        Relation.COUNTERPART,
-        Relation.KNOWN,
-    )
+    full_context: tuple[Relation, ...] = (Relation.MEMBER,)
     """With whom baggage and tracestate are exchanged. From the others, sampling
     thresholds (``ot``) of a continued trace are kept, nothing else."""
 

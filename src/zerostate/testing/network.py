@@ -5,8 +5,10 @@ uses no sockets and no real time, so it works under trio's virtual clocks.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final, final
 
 import trio
@@ -20,11 +22,47 @@ from zerostate.errors import (
 from zerostate.evidence.identity import Identity
 from zerostate.ids import PeerId
 from zerostate.p2p.address import parse_peer_address
-from zerostate.p2p.host import MESSAGE_PROTOCOL, Host, HostListener, HostOpener
+from zerostate.p2p.host import (
+    MESSAGE_PROTOCOL,
+    ConnectionPath,
+    Host,
+    HostListener,
+    HostOpener,
+    Newcomer,
+)
 from zerostate.p2p.tasks import open_background, start_clean
+from zerostate.testing.memory_dht import MemoryDht
 
 CONNECT_TIMEOUT_S: Final = 3.0
 """Longest that a dial or the opening of a stream waits for a frozen peer, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemoryLink:
+    """One connection between two `MemoryHost`."""
+
+    dialler: "MemoryHost"
+    accepter: "MemoryHost"
+    relay: "MemoryHost | None" = None
+    """Who passes it on, as long as it is awake."""
+
+    def path(self, seen_from: "MemoryHost") -> ConnectionPath:
+        """Return the path as one end sees it."""
+        far = self.accepter if seen_from is self.dialler else self.dialler
+        address = f"/ip4/127.0.0.1/tcp/{far.port}"
+        if self.relay is not None:
+            address = f"/p2p/{self.relay.peer_id}/p2p-circuit"
+        return ConnectionPath(
+            relay=None if self.relay is None else self.relay.peer_id,
+            address=address,
+            dialled=seen_from is self.dialler,
+        )
+
+    async def passes(self) -> None:
+        """Return when both ends, and whoever is between them, are awake."""
+        for host in (self.dialler, self.accepter, self.relay):
+            if host is not None:
+                await host.awake()
 
 
 @final
@@ -32,11 +70,15 @@ class MemoryStream:
     """One end of a stream between two `MemoryHost`."""
 
     def __init__(
-        self, pipe: trio.StapledStream, near: "MemoryHost", far: "MemoryHost"
+        self,
+        pipe: trio.StapledStream,
+        near: "MemoryHost",
+        far: "MemoryHost",
+        link: MemoryLink,
     ) -> None:
         self._pipe = pipe
         self._near = near
-        self._far = far
+        self.link: Final = link
         self.remote: Final = far.peer_id
 
     async def read_exactly(self, size_bytes: int) -> bytes:
@@ -55,8 +97,7 @@ class MemoryStream:
 
     async def write(self, data: bytes) -> None:
         """Hand `data` to the other end, when both are awake."""
-        await self._near.awake()
-        await self._far.awake()
+        await self.link.passes()
         try:
             await self._pipe.send_all(data)
         except (trio.ClosedResourceError, trio.BrokenResourceError) as exc:
@@ -79,10 +120,15 @@ class MemoryHost:
         peer_id: PeerId,
         listener: HostListener,
         nursery: trio.Nursery,
+        *,
+        listens: bool,
     ) -> None:
+        self.listens: Final = listens
         self.peer_id: Final = peer_id
         self.topics: Final[set[str]] = set()
-        self.neighbours: Final[dict[PeerId, MemoryHost]] = {}
+        self.port: Final = network.next_port()
+        self.links: Final[dict[PeerId, list[MemoryLink]]] = {}
+        self.dht: Final = MemoryDht(self)
         self.listener: Final = listener
         self.nursery: Final = nursery
         self._network = network
@@ -94,56 +140,111 @@ class MemoryHost:
     @property
     def addresses(self) -> tuple[str, ...]:
         """One address, which only this network understands."""
-        return (f"/ip4/127.0.0.1/tcp/0/p2p/{self.peer_id}",)
+        own = (f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{self.peer_id}",)
+        return own if self.listens else ()
+
+    @property
+    def neighbours(self) -> Mapping[PeerId, "MemoryHost"]:
+        """The connected hosts."""
+        return {peer_id: self._network.find(peer_id) for peer_id in self.links}
 
     async def connect(self, address: str) -> None:
         """Connect to the peer at `address`."""
         other = self._network.find(parse_peer_address(address).peer_id)
-        if other.peer_id in self.neighbours:
+        if other.peer_id in self.links:
             return
+        if not other.listens:
+            raise PeerUnreachableError(f"nobody listens at {address}")
         with trio.move_on_after(CONNECT_TIMEOUT_S):
             await other.awake()
-            self._join(other)
+            # Another dial of ours may have been faster; one of theirs does not matter.
+            links = self.links.get(other.peer_id, [])
+            if not any(link.dialler is self for link in links):
+                self._join(MemoryLink(self, other))
             return
         raise PeerUnreachableError(f"no answer from {address}")
 
-    def _join(self, other: "MemoryHost") -> None:
-        for near, far in ((self, other), (other, self)):
-            near.neighbours[far.peer_id] = far
-        for near, far in ((self, other), (other, self)):
-            near.listener.connected(far.peer_id)
+    def _join(self, link: MemoryLink) -> None:
+        near, far = link.dialler, link.accepter
+        if not (
+            far.admits(None, inbound=True)
+            and near.admits(far.peer_id, inbound=False)
+            and far.admits(near.peer_id, inbound=True)
+        ):
+            raise PeerUnreachableError(f"the connection with {far.peer_id} is refused")
+        far.hold(near.peer_id, link)
+        near.hold(far.peer_id, link)
+
+    def admits(self, peer_id: PeerId | None, *, inbound: bool) -> bool:
+        """Return whether this host's owner admits a connection."""
+        of_peer = [] if peer_id is None else self.links.get(peer_id, [])
+        return self.listener.admits(
+            Newcomer(
+                peer_id,
+                inbound=inbound,
+                others=sum(map(len, self.links.values())),
+                others_of_peer=len(of_peer),
+            )
+        )
+
+    def hold(self, peer_id: PeerId, link: MemoryLink) -> None:
+        """Note that `link` stands, and tell if that is news."""
+        is_news = peer_id not in self.links
+        self.links.setdefault(peer_id, []).append(link)
+        if is_news:
+            self.listener.connected(peer_id)
+
+    async def let_go(self, peer_id: PeerId, link: MemoryLink) -> None:
+        """Note that `link` is gone, and tell if it was the last."""
+        links = self.links.get(peer_id, [])
+        if link not in links:
+            return
+        links.remove(link)
+        if not links:
+            del self.links[peer_id]
+        for stream in [s for s in self.streams if s.link is link]:
+            await stream.aclose()
+        if not links:
+            self.listener.disconnected(peer_id)
+
+    def path(self, peer_id: PeerId) -> ConnectionPath | None:
+        """How `peer_id` is connected."""
+        link = self._best_link(peer_id)
+        return None if link is None else link.path(self)
+
+    def _best_link(self, peer_id: PeerId) -> MemoryLink | None:
+        links = self.links.get(peer_id, [])
+        return min(links, key=lambda link: link.relay is not None, default=None)
 
     async def disconnect(self, peer_id: PeerId) -> None:
-        """Drop the connection with `peer_id`."""
-        other = self.neighbours.get(peer_id)
-        if other is not None:
-            await self._part(other)
+        """Drop all connections with `peer_id`."""
+        for link in list(self.links.get(peer_id, [])):
+            await self.cut(link)
 
-    async def _part(self, other: "MemoryHost") -> None:
-        for near, far in ((self, other), (other, self)):
-            near.neighbours.pop(far.peer_id, None)
-            for stream in [s for s in near.streams if s.remote == far.peer_id]:
-                await stream.aclose()
-            near.listener.disconnected(far.peer_id)
+    async def cut(self, link: MemoryLink) -> None:
+        """End one connection at both ends."""
+        await link.dialler.let_go(link.accepter.peer_id, link)
+        await link.accepter.let_go(link.dialler.peer_id, link)
 
     def connected(self) -> frozenset[PeerId]:
         """Peers with a connection that stands."""
-        return frozenset(self.neighbours)
+        return frozenset(self.links)
 
     async def open_stream(
         self, peer_id: PeerId, protocol: str = MESSAGE_PROTOCOL
     ) -> MemoryStream:
         """Open a stream on which `protocol` is spoken."""
-        other = self.neighbours.get(peer_id)
-        if other is None:
+        link = self._best_link(peer_id)
+        if link is None:
             raise PeerUnreachableError(f"{peer_id} is not connected")
+        other = self._network.find(peer_id)
         with trio.move_on_after(CONNECT_TIMEOUT_S):
-            await other.awake()
+            await link.passes()
             if protocol not in other.listener.protocols():
                 raise ProtocolNotSpokenError(f"{peer_id} does not speak {protocol}")
             near_pipe, far_pipe = trio.testing.memory_stream_pair()
-            near = MemoryStream(near_pipe, self, other)
-            far = MemoryStream(far_pipe, other, self)
+            near = MemoryStream(near_pipe, self, other, link)
+            far = MemoryStream(far_pipe, other, self, link)
             self.streams.add(near)
             other.streams.add(far)
             start_clean(other.nursery, other.serve, far, protocol)
@@ -163,11 +264,11 @@ class MemoryHost:
 
     async def ping(self, peer_id: PeerId) -> float:
         """Wait until the peer is awake."""
-        other = self.neighbours.get(peer_id)
-        if other is None:
+        link = self._best_link(peer_id)
+        if link is None:
             raise PeerLostError(f"{peer_id} is not connected")
         started = trio.current_time()
-        await other.awake()
+        await link.passes()
         return trio.current_time() - started
 
     async def subscribe(self, topic: str) -> None:
@@ -180,11 +281,13 @@ class MemoryHost:
         await trio.lowlevel.checkpoint()
         self.topics.discard(topic)
 
-    async def publish(self, topic: str, data: bytes) -> None:
+    async def publish(self, topic: str, data: bytes) -> int:
         """Hand `data` to every neighbour on `topic`."""
         await trio.lowlevel.checkpoint()
         self._seen.add(hashlib.sha256(data).digest())
+        taken = len(self.topic_peers(topic))
         self._forward(topic, data)
+        return taken
 
     def topic_peers(self, topic: str) -> frozenset[PeerId]:
         """Neighbours on `topic`."""
@@ -221,8 +324,8 @@ class MemoryHost:
 
     async def vanish(self) -> None:
         """Drop all connections without notice, as a killed process does."""
-        for other in list(self.neighbours.values()):
-            await self._part(other)
+        for peer_id in list(self.links):
+            await self.disconnect(peer_id)
 
 
 @final
@@ -235,24 +338,36 @@ class MemoryNetwork:
 
     def __init__(self) -> None:
         self._hosts: dict[PeerId, MemoryHost] = {}
+        self._ports = itertools.count(1)
         self.loses: Callable[[str, PeerId, PeerId], bool] = lambda *_: False
 
-    def opener(self, identity: Identity) -> HostOpener:
-        """Return what opens the host of `identity` here; for ``open_peer_node``."""
+    def opener(self, identity: Identity, *, listens: bool = True) -> HostOpener:
+        """Return what opens the host of `identity` here; for ``open_peer_node``.
+
+        Args:
+            identity: Whose host.
+            listens: Whether others can dial it; else it has no address.
+        """
 
         @asynccontextmanager
         async def open_host(listener: HostListener) -> AsyncIterator[Host]:
             async with open_background() as nursery:
-                host = MemoryHost(self, identity.peer_id, listener, nursery)
+                host = MemoryHost(
+                    self, identity.peer_id, listener, nursery, listens=listens
+                )
                 self._hosts[identity.peer_id] = host
                 try:
                     yield host
                 finally:
-                    del self._hosts[identity.peer_id]
                     with trio.CancelScope(shield=True):
                         await host.vanish()
+                    del self._hosts[identity.peer_id]
 
         return open_host
+
+    def next_port(self) -> int:
+        """Return a port that no other host of this network has."""
+        return next(self._ports)
 
     def find(self, peer_id: PeerId) -> MemoryHost:
         """Return the running host of `peer_id`.

@@ -95,7 +95,8 @@ async def test_only_the_addressee_acts_and_others_record_a_link(autojump_clock):
 async def test_who_continues_a_trace(autojump_clock, trusted, continues, trust):
     async with open_memory_peers(2) as (alice, bob):
         await subscribe([alice, bob])
-        bob.node.trusted = lambda peer_id: trusted
+        if not trusted:
+            bob.node._trust._known.clear()
         inbox = Inbox(bob, continues=lambda message: continues)
 
         await alice.node.publish(TOPIC, "task_request", b"")

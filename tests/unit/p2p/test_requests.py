@@ -17,7 +17,8 @@ from zerostate.evidence.identity import Identity
 from zerostate.p2p import P2PConfig
 from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.frames import read_frame, write_frame
-from zerostate.p2p.lines import MAX_PENDING_PER_PEER, MAX_UNSENT_BYTES
+from zerostate.p2p.lines import MAX_PENDING_PER_PEER
+from zerostate.p2p.writing import MAX_UNSENT_BYTES
 from zerostate.telemetry import TraceCarrier
 from zerostate.testing import FakeClock, SpanRecorder, assert_trace
 from zerostate.testing.peers import open_memory_peers
@@ -280,7 +281,7 @@ async def test_requests_that_wait_are_bounded(autojump_clock):
 async def test_a_strangers_trace_is_linked_and_not_continued():
     async with open_memory_peers(2) as (alice, bob):
         bob.node.handle("guild_join", echo)
-        bob.node.trusted = lambda peer_id: False
+        bob.node._trust._known.clear()
         await alice.node.request(bob.peer_id, "guild_join", b"")
 
     client = alice.recorder.named("p2p.message.guild_join")
@@ -404,7 +405,7 @@ async def test_bytes_that_wait_to_be_sent_are_bounded(autojump_clock):
         # Below the size from which signing goes to a thread, which no virtual clock
         # waits for.
         body = bytes(1_000_000)
-        fitting = MAX_UNSENT_BYTES // (len(body) + 1000)
+        fitting = MAX_UNSENT_BYTES // 2 // (len(body) + 1000)
         async with trio.open_nursery() as nursery:
 
             async def ask():

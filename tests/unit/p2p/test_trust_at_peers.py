@@ -46,7 +46,7 @@ async def test_a_known_peer_is_continued_with_its_baggage():
 async def test_a_strangers_baggage_does_not_reach_the_handler():
     async with open_memory_peers(2) as (alice, bob):
         seen = listen(bob)
-        bob.node.trusted = lambda peer_id: False
+        bob.node._trust._known.clear()
         await ask(alice, bob)
 
         assert seen == [{}]
@@ -61,7 +61,7 @@ async def test_who_is_trusted_without_being_known_is_a_member():
     async with open_memory_peers(2, config=P2PConfig(trust=policy)) as (alice, bob):
         listen(bob)
         bob.node._trust._known.clear()
-        bob.node.trusted = lambda peer_id: True
+        bob.node.relations.is_member = lambda peer_id: True
         await ask(alice, bob)
 
         assert bob.node._trust.relation(alice.peer_id) is Relation.MEMBER
@@ -114,7 +114,7 @@ def carriers(bob):
 async def test_baggage_is_not_sent_to_a_stranger():
     async with open_memory_peers(2) as (alice, bob):
         seen = carriers(bob)
-        alice.node.trusted = lambda peer_id: False
+        alice.node._trust._known.clear()
         await ask(alice, bob)
 
     (carrier,) = seen

@@ -8,13 +8,13 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig
-from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
 
 from zerostate.evidence.identity import Identity
+from zerostate.p2p._libp2p.router import TellingRouter
 
 GOSSIP_PROTOCOLS: Final = (TProtocol("/meshsub/1.2.0"), TProtocol("/meshsub/1.1.0"))
 """Gossipsub versions spoken, the newest first."""
@@ -26,6 +26,9 @@ D_hi)."""
 GOSSIP_HEARTBEAT_S: Final = 1
 """Seconds between mesh repairs (gossipsub's recommendation; py-libp2p's default is
 120)."""
+
+UNLIMITED: Final = 1 << 20
+"""A number of connections that no host reaches."""
 
 
 def build_host(identity: Identity, listen: tuple[str, ...]) -> IHost:
@@ -43,14 +46,17 @@ def build_host(identity: Identity, listen: tuple[str, ...]) -> IHost:
             max_connections_per_peer=1,
             min_connections=0,
             low_watermark=0,
+            # Which connections may stand is for `Gate` to say.
+            max_connections=UNLIMITED,
+            high_watermark=UNLIMITED,
         ),
     )
 
 
-def build_gossip(host: IHost) -> tuple[Pubsub, GossipSub]:
+def build_gossip(host: IHost) -> tuple[Pubsub, TellingRouter]:
     """Return the gossip services of `host`; before its first connection."""
     degree, degree_low, degree_high = GOSSIP_DEGREE
-    router = GossipSub(
+    router = TellingRouter(
         protocols=GOSSIP_PROTOCOLS,
         degree=degree,
         degree_low=degree_low,

@@ -7,13 +7,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast, final
 
 import trio
-from libp2p.abc import IHost, INetStream
+from libp2p.abc import IHost, INetConn, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.ping import ID as PING_PROTOCOL
 from libp2p.host.ping import PING_LENGTH
 from libp2p.peer.id import ID
-from libp2p.peer.peerinfo import info_from_p2p_addr
-from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
@@ -27,13 +25,19 @@ from zerostate.errors import (
 )
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.binding import check_bindable
+from zerostate.p2p._libp2p.dht import Libp2pDht
+from zerostate.p2p._libp2p.dialling import Dialler, path_of
 from zerostate.p2p._libp2p.failures import FOREIGN, failing_as
+from zerostate.p2p._libp2p.gate import Gate
 from zerostate.p2p._libp2p.notices import ConnectionNotices
+from zerostate.p2p._libp2p.router import TellingRouter
 from zerostate.p2p._libp2p.stream import Libp2pStream
-from zerostate.p2p.host import MESSAGE_PROTOCOL, HostListener
+from zerostate.p2p.address import parse_peer_address
+from zerostate.p2p.host import MESSAGE_PROTOCOL, ConnectionPath, HostListener
 from zerostate.p2p.tasks import start_clean
 
 if TYPE_CHECKING:
+    from libp2p.network.connection.swarm_connection import SwarmConn
     from libp2p.network.swarm import Swarm
 
 DISCONNECT_TIMEOUT_S: Final = 1.0
@@ -53,7 +57,7 @@ class Libp2pHost:
         self,
         host: IHost,
         pubsub: Pubsub,
-        router: GossipSub,
+        router: TellingRouter,
         *,
         listener: HostListener,
         nursery: trio.Nursery,
@@ -69,6 +73,11 @@ class Libp2pHost:
         self._notices = ConnectionNotices(listener)
         self._swarm = cast("Swarm", host.get_network())
         self._swarm.register_notifee(self._notices)
+        self.dht: Final = Libp2pDht(host, self, nursery)
+        self.gate: Final = Gate(
+            self._swarm, listener, handshake_timeout_s=connect_timeout_s
+        )
+        self._dialler = Dialler(host, self._notices, timeout_s=connect_timeout_s)
         for protocol in listener.protocols():
             host.set_stream_handler(
                 TProtocol(protocol), partial(self._serve, protocol=protocol)
@@ -100,46 +109,23 @@ class Libp2pHost:
 
     async def connect(self, address: str) -> None:
         """Dial the peer at `address`."""
-        info = info_from_p2p_addr(Multiaddr(address))
-        dialled = trio.Event()
-        failure: P2PError | None = None
+        await self._dialler.connect(parse_peer_address(address))
 
-        async def dial() -> None:
-            nonlocal failure
-            try:
-                with failing_as(
-                    lambda why: PeerUnreachableError(f"cannot reach {address}: {why}")
-                ):
-                    await self._host.connect(info)
-            except P2PError as exc:
-                failure = exc
-            dialled.set()
-
-        # libp2p remembers a failed dial for 60 s and would not try again; and it tries
-        # one address of a peer only, the oldest that it remembers.
-        self._swarm.unblock_peer(info.peer_id)
-        self._host.get_peerstore().clear_addrs(info.peer_id)
-        with trio.move_on_after(self._connect_timeout_s) as scope:
-            # Clean, because libp2p starts the connection's tasks in here: they live on
-            # and must not carry the caller's span.
-            async with trio.open_nursery() as nursery:
-                start_clean(nursery, dial)
-        if scope.cancelled_caught:
-            raise PeerUnreachableError(
-                f"no answer from {address} within {self._connect_timeout_s:g} s"
-            )
-        if failure is not None:
-            raise failure
-        self._notices.arrived(PeerId(str(info.peer_id)))
+    def path(self, peer_id: PeerId) -> ConnectionPath | None:
+        """How `peer_id` is connected."""
+        return path_of(self._notices.standing(peer_id))
 
     async def disconnect(self, peer_id: PeerId) -> None:
         """Drop all connections with `peer_id`."""
+        doomed = self._swarm.get_connections(ID.from_string(peer_id))
         with trio.move_on_after(DISCONNECT_TIMEOUT_S):
-            try:
-                await self._host.disconnect(ID.from_string(peer_id))
-            except FOREIGN as exc:
-                _logger.debug("disconnecting %s: %r", peer_id, exc)
-        self._notices.left(peer_id)
+            async with trio.open_nursery() as nursery:
+                for conn in doomed:
+                    nursery.start_soon(_close, conn)
+        for conn in doomed:
+            # Also one that did not close in time must be forgotten.
+            self._swarm.remove_conn(cast("SwarmConn", conn))
+            self._notices.gone(conn)
 
     def connected(self) -> frozenset[PeerId]:
         """Peers with a connection that stands."""
@@ -181,6 +167,8 @@ class Libp2pHost:
         round_trip_s = perf_counter() - started
         if peer_id in self._notices.peers():
             self._ping_streams[peer_id] = stream
+        for gone in self._ping_streams.keys() - self._notices.peers():
+            del self._ping_streams[gone]
         return round_trip_s
 
     async def subscribe(self, topic: str) -> None:
@@ -208,11 +196,15 @@ class Libp2pHost:
             await self._pubsub.unsubscribe(topic)
         self._pubsub.remove_topic_validator(topic)
 
-    async def publish(self, topic: str, data: bytes) -> None:
+    async def publish(self, topic: str, data: bytes) -> int:
         """Hand `data` to the mesh."""
-        with trio.move_on_after(GOSSIP_TIMEOUT_S), failing_as(P2PError):
+        with (
+            trio.move_on_after(GOSSIP_TIMEOUT_S),
+            failing_as(P2PError),
+            self._router.watching(data) as taken,
+        ):
             await self._pubsub.publish(topic, data)
-            return
+            return len(taken)
         raise P2PError(f"gossip took no message within {GOSSIP_TIMEOUT_S:g} s")
 
     def topic_peers(self, topic: str) -> frozenset[PeerId]:
@@ -244,6 +236,13 @@ class Libp2pHost:
             async with trio.open_nursery() as nursery:
                 for peer_id in self._notices.peers():
                     nursery.start_soon(self.disconnect, peer_id)
+
+
+async def _close(conn: INetConn) -> None:
+    try:
+        await conn.close()
+    except FOREIGN as exc:
+        _logger.debug("closing a connection: %r", exc)
 
 
 def _no_stream(reason: str) -> PeerUnreachableError:

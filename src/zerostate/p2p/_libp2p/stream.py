@@ -13,30 +13,37 @@ CLOSE_TIMEOUT_S: Final = 1.0
 """Longest that closing a stream may take, in seconds; then it is left to the
 connection's end."""
 
-_READ_BYTES: Final = 256 << 10
+READ_BYTES: Final = 256 << 10
+"""Most that is read ahead, in bytes: Yamux's window, so all that may be under way.
+py-libp2p sends a window update for each read; a message read in one go costs one, not
+one for its length and one more for the rest."""
 
 
 @final
 class Libp2pStream:
-    """One stream. `read_exactly` asks for no more than it needs, so nothing is lost."""
+    """One stream; at most `READ_BYTES` are read ahead."""
 
     def __init__(self, stream: INetStream) -> None:
         self._stream = stream
+        self._ahead = bytearray()
         self.remote: Final = PeerId(str(stream.muxed_conn.peer_id))
 
     async def read_exactly(self, size_bytes: int) -> bytes:
         """Return the next `size_bytes` bytes."""
         # Not libp2p's own read_exactly: it gives up after 100 short reads, which is
         # some MiB.
-        gathered = bytearray()
-        with failing_as(self._lost):
-            while len(gathered) < size_bytes:
-                wanted = min(size_bytes - len(gathered), _READ_BYTES)
-                part = await self._stream.read(wanted)
-                if not part:
-                    raise PeerLostError(f"{self.remote} closed the stream")
-                gathered += part
-        return bytes(gathered)
+        ahead = self._ahead
+        if len(ahead) < size_bytes:
+            with failing_as(self._lost):
+                while len(ahead) < size_bytes:
+                    part = await self._stream.read(READ_BYTES)
+                    if not part:
+                        raise PeerLostError(f"{self.remote} closed the stream")
+                    ahead += part
+        with memoryview(ahead) as view:
+            data = bytes(view[:size_bytes])
+        del ahead[:size_bytes]
+        return data
 
     async def write(self, data: bytes) -> None:
         """Hand `data` to the transport."""

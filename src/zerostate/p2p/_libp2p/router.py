@@ -1,0 +1,50 @@
+"""A gossip router that tells for whom a message was taken."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import final
+
+from libp2p.peer.id import ID
+from libp2p.pubsub.gossipsub import GossipSub
+from libp2p.pubsub.pb import rpc_pb2
+from typing_extensions import override
+
+
+@final
+class TellingRouter(GossipSub):
+    """py-libp2p's router, which alone says nothing of what it drops."""
+
+    _watched: dict[bytes, set[ID]]
+
+    @contextmanager
+    def watching(self, data: bytes) -> Iterator[set[ID]]:
+        """Yield the neighbours in whose queues a message with that data has a place.
+
+        Filled while the message is published inside the block.
+        """
+        watched = self._watched = getattr(self, "_watched", {})
+        taken = watched[data] = set()
+        try:
+            yield taken
+        finally:
+            del watched[data]
+
+    @override
+    def send_rpc(self, peer_id: ID, rpc: rpc_pb2.RPC, priority: bool = False) -> None:
+        """Queue `rpc` for a neighbour, and note what of it is watched."""
+        if self.pubsub is not None and peer_id in self.pubsub.peer_queues:
+            for taken in self._watched_in(rpc):
+                taken.add(peer_id)
+        super().send_rpc(peer_id, rpc, priority)
+
+    @override
+    def _handle_dropped_rpc(self, peer_id: ID, rpc: rpc_pb2.RPC, reason: str) -> None:
+        for taken in self._watched_in(rpc):
+            taken.discard(peer_id)
+        super()._handle_dropped_rpc(peer_id, rpc, reason)
+
+    def _watched_in(self, rpc: rpc_pb2.RPC) -> Iterator[set[ID]]:
+        watched = getattr(self, "_watched", {})
+        for message in rpc.publish if watched else ():
+            if message.data in watched:
+                yield watched[message.data]
