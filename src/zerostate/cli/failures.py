@@ -60,8 +60,8 @@ _HINTS: Final = {
     "is in the trace, its lost spans are under a missing parent",
     "port_in_use": "end the other program, or choose another port with the option "
     "named above",
-    "store_locked": "end the other `zerostate up` or demo, or choose another directory "
-    "with --data",
+    "store_locked": "end the other `zerostate up`, demo or node, or choose another "
+    "directory: with --data, or in the node's settings",
     "process": "run again with -v to see what the processes say",
     "query": "is the stack running? start it with: zerostate up",
     "trace_incomplete": "the task itself is not to blame; tree and page show the spans "

@@ -1,12 +1,17 @@
 """What an operator writes to run one peer."""
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zerostate.errors import ConfigError
 from zerostate.evidence.identity import parse_peer_id
+from zerostate.ids import PeerId
+from zerostate.node.ops_address import OpsAddress
+from zerostate.p2p import P2PConfig
+from zerostate.p2p.address import check_listen_address, parse_peer_address
 from zerostate.telemetry.trust import TrustPolicy
 
 MAX_CONFIG_BYTES: Final = 1 << 20
@@ -16,6 +21,9 @@ MAX_SOCKET_PATH_BYTES: Final = 107
 """Longest path of a Unix socket on Linux (unix(7), ``sun_path``)."""
 
 _Positive = Annotated[float, Field(gt=0)]
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class NodeConfig(BaseModel):
@@ -31,6 +39,19 @@ class NodeConfig(BaseModel):
 
     listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
     """Multiaddrs to listen on; port 0 takes a free one."""
+
+    bootstrap: tuple[str, ...] = ()
+    """Addresses of peers to stay connected with, ``/ip4/…/tcp/…/p2p/<peer id>``: dialled
+    at start and after a loss."""
+
+    allow: tuple[str, ...] = ()
+    """Peer ids: if there are any, the only peers to have anything to do with."""
+
+    deny: tuple[str, ...] = ()
+    """Peer ids to have nothing to do with."""
+
+    max_connections: Annotated[int, Field(ge=1, le=4096)] = 128
+    """Connections in all, dialled and accepted. One more is refused and counted."""
 
     known: tuple[str, ...] = ()
     """Peer ids whose traces this peer continues."""
@@ -62,6 +83,18 @@ class NodeConfig(BaseModel):
     export_delay_s: _Positive = 5.0
     """Longest wait before ended spans are exported, in seconds."""
 
+    ops_listen: str | None = None
+    """IP address and port of ``/healthz``, ``/readyz``, ``/health`` and ``/metrics``,
+    such as ``127.0.0.1:8470``; None for no such server. Whoever reaches it may read it:
+    leave it on loopback unless the network around it is yours."""
+
+    loop_stuck_after_s: _Positive = 5.0
+    """``/healthz`` turns 503 when the event loop has not turned for this long, in
+    seconds. It ticks every half second."""
+
+    health_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
+    """Between two health checks of one connected peer, in seconds; 0 for none."""
+
     heartbeat_interval_s: _Positive = 30.0
     """Between two heartbeats to a guild's creator, in seconds."""
 
@@ -71,10 +104,29 @@ class NodeConfig(BaseModel):
     die_with_parent: bool = False
     """End when the process that started this one ends (Linux)."""
 
-    @field_validator("known")
+    @field_validator("known", "allow", "deny")
     @classmethod
-    def _check_known(cls, known: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(parse_peer_id(text) for text in known)
+    def _check_peer_ids(cls, peer_ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(parse_peer_id(text) for text in peer_ids)
+
+    @field_validator("listen")
+    @classmethod
+    def _check_listen(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            check_listen_address(address)
+        return addresses
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _check_peer_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            parse_peer_address(address)
+        return addresses
+
+    @field_validator("ops_listen")
+    @classmethod
+    def _check_ops_listen(cls, address: str | None) -> str | None:
+        return None if address is None else str(OpsAddress.parse(address))
 
     @field_validator("trust")
     @classmethod
@@ -89,6 +141,29 @@ class NodeConfig(BaseModel):
     def trust_policy(self) -> TrustPolicy:
         """`trust`, parsed."""
         return TrustPolicy.from_mapping(self.trust)
+
+    @property
+    def p2p(self) -> P2PConfig:
+        """The settings of the peer-to-peer layer.
+
+        Raises:
+            ConfigError: They do not go together.
+        """
+        return P2PConfig(
+            listen=self.listen,
+            bootstrap=self.bootstrap,
+            allow=frozenset(map(PeerId, self.allow)),
+            deny=frozenset(map(PeerId, self.deny)),
+            max_connections=self.max_connections,
+            known=frozenset(map(PeerId, self.known)),
+            trust=self.trust_policy,
+            health_interval_s=self.health_interval_s,
+        )
+
+    @property
+    def ops_address(self) -> OpsAddress | None:
+        """`ops_listen`, parsed."""
+        return None if self.ops_listen is None else OpsAddress.parse(self.ops_listen)
 
     @property
     def control_socket(self) -> Path:
@@ -119,11 +194,21 @@ class NodeConfig(BaseModel):
                 f"data_dir: {socket} is longer than the {MAX_SOCKET_PATH_BYTES} bytes"
                 " of a Unix socket's path; choose a shorter directory"
             )
+        _ = config.p2p
         return config
 
 
 def _problems(error: ValidationError) -> list[str]:
     return [
-        f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}"
+        f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {_text(problem)}"
         for problem in error.errors(include_url=False)
     ]
+
+
+def _text(problem: "ErrorDetails") -> str:
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"].removeprefix("Value error, ")
+    name = str(problem["loc"][0])
+    close = get_close_matches(name, NodeConfig.model_fields, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"there is no such setting{hint}"

@@ -1,0 +1,124 @@
+"""``zerostate node``: one peer of the network, in this process."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zerostate.cli.failures import EXIT_OK, failure_of
+from zerostate.cli.output import print_json, print_lines
+from zerostate.cli.places import require_linux
+from zerostate.errors import ZeroStateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zerostate.node.app import Ready
+    from zerostate.node.config import NodeConfig
+
+# Nothing heavy is imported above: each command loads what it needs when it is called.
+# ruff: noqa: PLC0415
+
+node_app = typer.Typer(help="Run a peer of the network.")
+
+
+@node_app.command()
+def run(
+    *,
+    config: Annotated[
+        Path,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            # Whoever opens it says what is wrong with it.
+            readable=False,
+            help="The peer's settings, as JSON (docs/config.md: NodeConfig).",
+        ),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print lines of JSON, nothing else.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v", "--verbose", help="Show the network library's logs, and tracebacks."
+        ),
+    ] = False,
+) -> int:
+    """Run one peer until Ctrl-C or SIGTERM."""
+    return run_node(config, as_json=as_json, verbose=verbose)
+
+
+def run_node(path: Path, *, as_json: bool, verbose: bool) -> int:
+    """Run the peer that the file `path` describes; return the exit code.
+
+    Logs go to standard error, one JSON object a line. On standard output come, when it
+    can be used, its peer id, addresses, control socket and the URL of its health
+    server; with `as_json` as ``{"event": "ready", ...}``, and at the end
+    ``{"event": "ended"}`` or ``{"event": "failed", "error": {"code", "message"}}``.
+
+    Raises:
+        UnsupportedPlatformError: This is not Linux.
+        ConfigError: The settings cannot be used; carries every problem.
+        PortInUseError: An address to listen on is taken.
+        StoreLockedError: Another node runs on the same data directory.
+    """
+    from zerostate.telemetry.spans import first_failure
+
+    try:
+        _run(path, as_json=as_json, verbose=verbose)
+    except BaseException as exc:
+        failure = first_failure(exc)
+        if not isinstance(failure, ZeroStateError):
+            raise
+        if as_json:
+            told = failure_of(failure)
+            error = {"code": told.code, "message": told.message}
+            print_json({"event": "failed", "error": error})
+        # Out of the groups that the tasks on its way have put it into.
+        raise failure from None
+    if as_json:
+        print_json({"event": "ended"})
+    return EXIT_OK
+
+
+def _run(path: Path, *, as_json: bool, verbose: bool) -> None:
+    parent_pid = os.getppid()
+    require_linux()
+    from zerostate.node.config import NodeConfig
+    from zerostate.node.foreground import (
+        die_with_parent,
+        ready_facts,
+        run_until_signalled,
+    )
+    from zerostate.p2p.logs import quiet_libp2p_logs
+    from zerostate.telemetry.logs import configure_stdlib_logs
+    from zerostate.telemetry.sanitising import build_sanitiser
+
+    config = NodeConfig.load(path)
+    configure_stdlib_logs(service=config.service_name, sanitise=build_sanitiser())
+    if not verbose:
+        quiet_libp2p_logs()
+    if config.die_with_parent:
+        die_with_parent(parent_pid)
+
+    def tell(ready: "Ready") -> None:
+        facts = ready_facts(config, ready)
+        if as_json:
+            print_json({"event": "ready", **facts})
+        else:
+            print_lines((line, False) for line in _lines(config, ready))
+
+    run_until_signalled(config, tell)
+
+
+def _lines(config: "NodeConfig", ready: "Ready") -> "Iterator[str]":
+    yield f"Peer id         {ready.peers.peer_id}"
+    for address in ready.peers.addresses:
+        yield f"Listens on      {address}"
+    if not ready.peers.addresses:
+        yield "Listens on      nothing; it only dials"
+    yield f"Health          {ready.ops_url or 'not served; set ops_listen'}"
+    yield f"Control socket  {config.control_socket}"
+    yield "Ctrl-C ends it."

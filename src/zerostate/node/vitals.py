@@ -1,0 +1,71 @@
+"""What a node knows of itself at one moment, in a form that other threads may read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zerostate.clock import Clock
+from zerostate.ids import PeerId
+from zerostate.node.config import NodeConfig
+from zerostate.p2p import HealthReport
+from zerostate.p2p.address import parse_peer_address
+from zerostate.p2p.health import RoundTrips
+
+if TYPE_CHECKING:
+    from zerostate.node.app import Layers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """Taken in the loop at each tick; never changed afterwards."""
+
+    at_unix_ns: int
+    """When it was taken, in nanoseconds since the Unix epoch."""
+
+    peer_id: PeerId
+    """Our own peer id."""
+
+    addresses: tuple[str, ...]
+    """Where others can dial us."""
+
+    connected: frozenset[PeerId]
+    """Peers that are connected."""
+
+    bootstrap: frozenset[PeerId]
+    """Peers that are configured to begin with."""
+
+    health: Mapping[PeerId, HealthReport]
+    """The last report of each connected peer that has one."""
+
+    round_trips: RoundTrips
+    """All round trips so far."""
+
+    p2p_counts: Mapping[str, int]
+    """Counters of the peer-to-peer layer."""
+
+    guild_counts: Mapping[str, int]
+    """Counters of the guild layer."""
+
+    guilds: int
+    """Guilds that this peer is in."""
+
+
+def take_vitals(config: NodeConfig, layers: "Layers", clock: Clock) -> Vitals:
+    """Return what is known now; to be called in the loop."""
+    peers = layers.peers
+    connected = peers.connected()
+    reports = peers.health.reports()
+    return Vitals(
+        at_unix_ns=clock.wall_ns(),
+        peer_id=peers.peer_id,
+        addresses=peers.addresses,
+        connected=connected,
+        bootstrap=frozenset(
+            parse_peer_address(address).peer_id for address in config.bootstrap
+        ),
+        health={one: reports[one] for one in connected & reports.keys()},
+        round_trips=peers.health.round_trips(),
+        p2p_counts=peers.stats(),
+        guild_counts=layers.guilds.stats(),
+        guilds=len(layers.guilds.list()),
+    )
