@@ -21,8 +21,10 @@ from zerostate.evidence.identity import Identity
 from zerostate.guild import messages_pb2 as _guild
 from zerostate.ids import MessageId, PeerId
 from zerostate.node import messages_pb2 as _node
+from zerostate.p2p import records
 from zerostate.p2p.frames import LENGTH_BYTES
 from zerostate.p2p.message import DOMAIN, PAYLOAD_TYPE, encode_message
+from zerostate.p2p.records import encode_record, record_key
 from zerostate.payment import messages_pb2 as _payment
 from zerostate.telemetry import TraceCarrier
 
@@ -41,7 +43,8 @@ def main() -> int:
     text = DOCUMENT.read_text()
     (block,) = _BLOCK.findall(text)
     content = json.loads(block)
-    content["vectors"] = [computed(vector) for vector in content["vectors"]]
+    content["vectors"] = [message(given) for given in content["vectors"]]
+    content["records"] = [record(given) for given in content["records"]]
     updated = text.replace(block, json.dumps(content, indent=2) + "\n")
     if "--check" not in sys.argv[1:]:
         DOCUMENT.write_text(updated)
@@ -56,17 +59,17 @@ def main() -> int:
     return 1
 
 
-def computed(vector: dict[str, Any]) -> dict[str, Any]:
-    """Return `vector` with everything that follows from its inputs."""
-    identity = Identity(bytes.fromhex(vector["seed"]))
-    fields = dict(vector["fields"])
-    if "body_of" in vector:
-        fields["body"] = _body(vector["body_of"]).hex()
+def message(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a message's vector with everything that follows from its inputs."""
+    identity = Identity(bytes.fromhex(given["seed"]))
+    fields = dict(given["fields"])
+    if "body_of" in given:
+        fields["body"] = _body(given["body_of"]).hex()
     envelope = encode_message(identity, **_arguments(fields))
     opened = unseal(envelope, domain=DOMAIN, payload_type=PAYLOAD_TYPE)
     frame = len(envelope).to_bytes(LENGTH_BYTES, "big") + envelope
     inputs = {
-        name: vector[name] for name in ("name", "seed", "body_of") if name in vector
+        name: given[name] for name in ("name", "seed", "body_of") if name in given
     }
     return inputs | {
         "peer_id": identity.peer_id,
@@ -74,6 +77,28 @@ def computed(vector: dict[str, Any]) -> dict[str, Any]:
         "message": opened.payload.hex(),
         "envelope": envelope.hex(),
         "frame": frame.hex(),
+    }
+
+
+def record(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a DHT record's vector with everything that follows from its inputs."""
+    identity = Identity(bytes.fromhex(given["seed"]))
+    fields = given["fields"]
+    envelope = encode_record(
+        identity,
+        given["name"],
+        bytes.fromhex(fields["value"]),
+        sequence=int(fields["sequence"]),
+        expires_unix_ns=int(fields["expires_unix_ns"]),
+    )
+    opened = unseal(envelope, domain=records.DOMAIN, payload_type=records.PAYLOAD_TYPE)
+    return {
+        "name": given["name"],
+        "seed": given["seed"],
+        "fields": fields,
+        "key": record_key(identity.peer_id, given["name"]),
+        "record": opened.payload.hex(),
+        "envelope": envelope.hex(),
     }
 
 

@@ -10,24 +10,14 @@ from architecture.markdown import blocks
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "protocol.md"
 
 
-def _machine_readable() -> dict[str, Any]:
+def machine_readable() -> dict[str, Any]:
+    """Return the document's limits and test vectors."""
+    found: dict[str, Any]
     (found,) = [
         parsed
         for block in blocks(DOCUMENT)
         if block.language == "json" and "vectors" in (parsed := json.loads(block.text))
     ]
-    return found
-
-
-def vectors() -> list[dict[str, Any]]:
-    """Return the test vectors of messages."""
-    found: list[dict[str, Any]] = _machine_readable()["vectors"]
-    return found
-
-
-def limits() -> dict[str, int]:
-    """Return the limits, by name."""
-    found: dict[str, int] = _machine_readable()["limits"]
     return found
 
 

@@ -10,7 +10,7 @@ import trio
 from opentelemetry.trace import SpanKind
 
 from interop.js_peer import js_peer, node_with_packages
-from interop.protocol_document import vectors
+from interop.protocol_document import machine_readable
 from zerostate.clock import SystemClock
 from zerostate.evidence.identity import Identity
 from zerostate.ids import new_guild_id, new_task_id
@@ -313,13 +313,36 @@ async def test_what_breaks_a_rule_is_refused_with_a_counted_reason_and_we_stay_u
         assert node.connected() == {js.peer_id}
 
 
-async def test_js_makes_each_vector_of_the_document_and_opens_it(js):
-    given = vectors()
-    answer = await js.call("vectors", vectors=given)
+async def test_each_tells_the_other_the_time(js):
+    async with our_peer(SpanRecorder()) as node:
+        await node.connect(js.address)
+        report = await node.health.check(js.peer_id)
+        reading = await js.call("ask_the_time", peer=node.peer_id)
 
-    assert len(answer["checked"]) == len(given) > 0
-    for vector, made in zip(given, answer["checked"], strict=True):
-        for name in ("name", "peer_id", "message", "envelope", "frame"):
-            assert made[name] == vector[name], vector["name"]
-        assert made["opened_type"] == vector["fields"]["type"]
-        assert made["opened_from"] == vector["peer_id"]
+    # One machine, one clock; js reads it in whole milliseconds.
+    js_step_ns = 1_000_000
+    assert abs(report.clock_offset_ns) <= report.clock_error_ns + js_step_ns
+    offset_ns, error_ns = (int(reading[name]) for name in ("offset_ns", "error_ns"))
+    assert abs(offset_ns) <= error_ns + js_step_ns
+
+
+async def test_js_makes_each_vector_of_the_document_and_opens_it(js):
+    given = machine_readable()
+    made = await js.call(
+        "vectors", **{kind: given[kind] for kind in ("vectors", "records", "clock")}
+    )
+
+    for ours, theirs in zip(given["vectors"], made["vectors"], strict=True):
+        assert theirs.pop("opened") == {
+            "type": ours["fields"]["type"],
+            "from": ours["peer_id"],
+        }
+        assert theirs.items() <= ours.items(), ours["name"]
+    for ours, theirs in zip(given["records"], made["records"], strict=True):
+        assert theirs.pop("opened") == {
+            "key": ours["key"],
+            "payload_type": "/zerostate/dht-record/1",
+        }
+        assert theirs.items() <= ours.items(), ours["name"]
+    answers = [{"answer": exchange["answer"]} for exchange in given["clock"]]
+    assert made["clock"] == answers

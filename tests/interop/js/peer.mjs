@@ -16,7 +16,8 @@ import * as wire from './wire.mjs'
 import { Lines } from './lines.mjs'
 import { headersOf, startSpan } from './trace.mjs'
 import { Offences } from './offences.mjs'
-import { checkVector } from './vectors.mjs'
+import { askTheTime, CLOCK_PROTOCOL, tellTheTime } from './clock.mjs'
+import { checkClock, checkMessage, checkRecord } from './vectors.mjs'
 
 const REPLY_TTL_NS = 60_000_000_000n
 const GOSSIP_TTL_NS = 60_000_000_000n
@@ -214,14 +215,21 @@ const commands = {
     }
   },
 
-  async vectors ({ vectors }) {
-    const checked = []
-    for (const vector of vectors) checked.push(await checkVector(vector))
-    return { checked }
+  async ask_the_time ({ peer }) {
+    return askTheTime(node, peer)
+  },
+
+  async vectors ({ vectors, records, clock }) {
+    return {
+      vectors: await Promise.all(vectors.map(checkMessage)),
+      records: await Promise.all(records.map(checkRecord)),
+      clock: clock.map(checkClock)
+    }
   }
 }
 
 await node.handle(wire.PROTOCOL, serve)
+await node.handle(CLOCK_PROTOCOL, tellTheTime)
 node.services.pubsub.addEventListener('subscription-change', ({ detail }) => {
   for (const { topic, subscribe } of detail.subscriptions) {
     if (subscribe) say({ event: 'subscribed', peer: detail.peerId.toString(), topic })

@@ -30,6 +30,13 @@ export const MESSAGE = [
   [15, 'bytes', 'cancels']
 ]
 
+export const RECORD = [
+  [1, 'string', 'key'],
+  [2, 'uint64', 'sequence'],
+  [3, 'uint64', 'expires_unix_ns'],
+  [4, 'bytes', 'value']
+]
+
 export const TASK_REQUEST = [
   [1, 'string', 'task_id'],
   [2, 'string', 'guild_id'],

@@ -12,7 +12,7 @@ export const MAX_FRAME_BYTES = 16 * 1024 * 1024
 export const MAX_SKEW_NS = 120_000_000_000n
 export const ID_BYTES = 16
 export const TYPES = new Set([
-  'guild_announce', 'guild_dissolve', 'guild_heartbeat', 'guild_join',
+  'guild_announce', 'guild_dissolve', 'guild_heartbeat', 'guild_join', 'guild_leave', 'guild_update',
   'task_request', 'task_accept', 'task_result', 'channel_open', 'payment_update'
 ])
 
@@ -28,8 +28,11 @@ export const newId = () => randomBytes(ID_BYTES)
 export const peerIdOf = key => peerIdFromPublicKey(key.publicKey).toString()
 
 // Returns the signed payload and the envelope around it.
-export async function seal (key, fields, { domain = DOMAIN, payloadType = PAYLOAD_TYPE } = {}) {
-  const payload = encode(MESSAGE, { from: peerIdOf(key), ...fields })
+export function seal (key, fields, { domain = DOMAIN, payloadType = PAYLOAD_TYPE } = {}) {
+  return sealPayload(key, encode(MESSAGE, { from: peerIdOf(key), ...fields }), { domain, payloadType })
+}
+
+export async function sealPayload (key, payload, { domain, payloadType }) {
   const record = { domain, codec: payloadType, marshal: () => payload }
   const envelope = await RecordEnvelope.seal(record, key)
   return { payload, envelope: envelope.marshal() }
