@@ -11,6 +11,7 @@
   - P2PError
     . PeerUnreachableError*     dial failed or timed out
       + ProtocolNotSpokenError  connected, but it does not speak what we asked for
+      + RelayRefusedError*      a relay has no room, or no way to the peer
     . PeerDeniedError           our own allow, deny or ban list is against the peer
     . PeerLostError             a peer we were waiting for went away
     . RequestTimeoutError*      no reply in time
@@ -166,6 +167,12 @@ class ProtocolNotSpokenError(PeerUnreachableError):
 
     code = "protocol_not_spoken"
     retryable = False
+
+
+class RelayRefusedError(PeerUnreachableError):
+    """A relay answers, but has no room for us, or no way to the peer."""
+
+    code = "relay_refused"
 
 
 class PeerDeniedError(P2PError):

@@ -1,92 +1,17 @@
 """`zerostate.p2p.host.Host`: one text, held against libp2p and the network in memory."""
 
-import logging
-from contextlib import AsyncExitStack, asynccontextmanager
-
 import pytest
 import trio
 
+from hosts import ALICE, BOB, CAROL, OTHER_PROTOCOL, eventually
 from zerostate.errors import (
     PeerLostError,
     PeerUnreachableError,
     ProtocolNotSpokenError,
 )
-from zerostate.evidence.identity import Identity
-from zerostate.p2p import P2PConfig
-from zerostate.p2p._libp2p import libp2p_host
 from zerostate.p2p.host import MESSAGE_PROTOCOL
-from zerostate.testing.network import MemoryNetwork
 
-ALICE, BOB, CAROL = (Identity(bytes([n]) * 32) for n in (1, 2, 3))
 TOPIC = "zerostate/test/1"
-OTHER_PROTOCOL = "/zerostate/test/1"
-
-# libp2p reports at ERROR what is normal when peers go away.
-logging.getLogger("libp2p").setLevel(logging.CRITICAL)
-
-
-class Recorder:
-    """A listener that remembers, and echoes what comes on streams."""
-
-    def __init__(self, identity):
-        self.identity = identity
-        self.presence = []
-        self.gossip = []
-        self.forwards = True
-        self.streams = []
-        self.spoken = []
-
-    def protocols(self):
-        return frozenset({MESSAGE_PROTOCOL, OTHER_PROTOCOL})
-
-    def connected(self, peer_id):
-        self.presence.append(("connected", peer_id))
-
-    def disconnected(self, peer_id):
-        self.presence.append(("disconnected", peer_id))
-
-    async def stream_opened(self, stream, protocol):
-        self.streams.append(stream)
-        self.spoken.append(protocol)
-        try:
-            while True:
-                length = (await stream.read_exactly(4))[-1]
-                await stream.write(await stream.read_exactly(length))
-        except PeerLostError:
-            return
-
-    def gossip_arrived(self, topic, forwarder, data):
-        self.gossip.append((topic, forwarder, data))
-        return self.forwards
-
-
-async def eventually(condition):
-    with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110  # the real network has no event for it
-            await trio.sleep(0.01)
-
-
-@pytest.fixture(params=["libp2p", "memory"])
-def open_hosts(request):
-    """Returns a context manager: hosts with their recorders, not connected."""
-    network = MemoryNetwork()
-
-    def opener(identity):
-        if request.param == "memory":
-            return network.opener(identity)
-        return libp2p_host(P2PConfig(), identity)
-
-    @asynccontextmanager
-    async def open_all(*identities):
-        async with AsyncExitStack() as stack:
-            pairs = []
-            for identity in identities:
-                recorder = Recorder(identity)
-                host = await stack.enter_async_context(opener(identity)(recorder))
-                pairs.append((host, recorder))
-            yield pairs
-
-    return open_all
 
 
 async def test_both_ends_learn_of_a_connection_and_of_its_end(open_hosts):

@@ -1,12 +1,15 @@
 """Peer addresses as text: ``/ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…``.
 
 The part of libp2p's multiaddr format (https://multiformats.io/multiaddr/) that this
-network uses: TCP over IPv4 or IPv6. Anything else is refused with a reason.
+network uses: TCP over IPv4 or IPv6, and a relay in between,
+``…/p2p/<relay>/p2p-circuit/p2p/<peer>``. Anything else is refused with a reason.
 """
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+from typing_extensions import override
 
 from zerostate.evidence.identity import parse_peer_id
 from zerostate.ids import PeerId
@@ -31,21 +34,55 @@ class PeerAddress:
     peer_id: PeerId
     """Whose key the connection must prove."""
 
+    relay: PeerId | None = None
+    """Who listens at `ip` and `port` and passes the connection on; None: the peer
+    itself listens there."""
+
+    @override
+    def __str__(self) -> str:
+        """Return the address as text."""
+        version = "ip6" if ":" in self.ip else "ip4"
+        endpoint = f"/{version}/{self.ip}/tcp/{self.port}"
+        if self.relay is None:
+            return f"{endpoint}/p2p/{self.peer_id}"
+        return f"{endpoint}/p2p/{self.relay}/p2p-circuit/p2p/{self.peer_id}"
+
+    def of_relay(self) -> "PeerAddress | None":
+        """Return the relay's own address; None for a direct one."""
+        return (
+            None
+            if self.relay is None
+            else replace(self, peer_id=self.relay, relay=None)
+        )
+
+    def circuit_to(self, peer_id: PeerId) -> "PeerAddress":
+        """Return the address of `peer_id` through the peer that listens here."""
+        return replace(self, peer_id=peer_id, relay=self.peer_id)
+
 
 def parse_peer_address(text: str) -> PeerAddress:
     """Return the parts of the full address `text`.
 
     Raises:
-        ValueError: `text` is not ``/ip4/<ip>/tcp/<port>/p2p/<peer id>`` (or ``ip6``).
+        ValueError: `text` is not ``/ip4/<ip>/tcp/<port>/p2p/<peer id>`` (or ``ip6``),
+            nor that of a relay with ``/p2p-circuit/p2p/<peer id>`` behind it.
     """
     parts = _split(text)
-    if len(parts) != _FULL_PARTS or parts[4] != "p2p":
+    is_full = len(parts) >= _FULL_PARTS and parts[4] == "p2p"
+    is_circuit = parts[_FULL_PARTS:-1] == ["p2p-circuit", "p2p"]
+    if not (is_full and (len(parts) == _FULL_PARTS or is_circuit)):
         raise ValueError(
             f"not a peer address: {text[:_MAX_CHARS]!r}; "
-            "expected /ip4/<ip>/tcp/<port>/p2p/<peer id>"
+            "expected /ip4/<ip>/tcp/<port>/p2p/<peer id>, for a peer behind a relay "
+            "the relay's and /p2p-circuit/p2p/<peer id>"
         )
     ip, port = _endpoint(parts, text)
-    return PeerAddress(ip, port, parse_peer_id(parts[5]))
+    first, last = parse_peer_id(parts[5]), parse_peer_id(parts[-1])
+    if not is_circuit:
+        return PeerAddress(ip, port, first)
+    if first == last:
+        raise ValueError(f"a peer is not its own relay: {text!r}")
+    return PeerAddress(ip, port, last, relay=first)
 
 
 def check_listen_address(text: str) -> None:

@@ -116,6 +116,22 @@ class P2PConfig:
     gossip_ready_timeout_s: float = 3.0
     """How long a publication waits for the topic's first subscriber, in seconds."""
 
+    dht: bool = True
+    """Whether this peer takes part in the distributed hash table: keeps records for
+    others, and can be found by what it offers."""
+
+    dht_refresh_interval_s: float = 300.0
+    """Between two times that this peer looks up its neighbours in the table and stores
+    its records anew, in seconds; the first time is after 10 s."""
+
+    advertise_interval_s: float = 600.0
+    """Between two times that this peer tells the table what it offers, in seconds.
+    Others may have come nearer to the key, or forgotten."""
+
+    max_dht_operations: int = 8
+    """Operations on the table at once, each of which asks five peers at once. Further
+    ones wait, for at most 10 s."""
+
     def __post_init__(self) -> None:
         """Validate.
 
@@ -169,4 +185,7 @@ _RANGES: Final = (
     ("gossip_forwarder_rate_per_s", 0.1, 100_000.0),
     ("max_gossip_queue", 1, 4096),
     ("gossip_ready_timeout_s", 0.0, 60.0),
+    ("dht_refresh_interval_s", 1.0, 21_600.0),
+    ("advertise_interval_s", 1.0, 21_600.0),
+    ("max_dht_operations", 1, 256),
 )

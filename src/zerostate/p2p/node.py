@@ -9,6 +9,8 @@ from zerostate.p2p.access import AccessList
 from zerostate.p2p.asking import Requests
 from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.connections import Connections
+from zerostate.p2p.dht import Dht
+from zerostate.p2p.discovery import Discovery
 from zerostate.p2p.gossip import Gossip, GossipHandler
 from zerostate.p2p.handling import Continues, RequestHandler
 from zerostate.p2p.health import Health
@@ -29,6 +31,8 @@ class PeerNode:
         peer_id: Our own peer id.
         access: Whom we have to do with; bans.
         health: How the connected peers are.
+        dht: The distributed hash table: records, and where peers are.
+        discovery: Peers by what they offer.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class PeerNode:
         connections: Connections,
         redial: Redial,
         health: Health,
+        dht: Dht,
+        discovery: Discovery,
         trust: Trust,
         tracer: P2PTracer,
         counts: Counter[str],
@@ -53,6 +59,8 @@ class PeerNode:
         self.peer_id: Final = peer_id
         self.access: Final = access
         self.health: Final = health
+        self.dht: Final = dht
+        self.discovery: Final = discovery
         self._host = host
         self._codec = codec
         self._requests = requests

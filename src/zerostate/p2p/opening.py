@@ -15,6 +15,8 @@ from zerostate.p2p.clock_exchange import ClockMeasurer, ClockServer
 from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.config import P2PConfig
 from zerostate.p2p.connections import Connections
+from zerostate.p2p.dht import Dht
+from zerostate.p2p.discovery import Discovery
 from zerostate.p2p.flooding import FloodGate
 from zerostate.p2p.gossip import Gossip
 from zerostate.p2p.health import Health
@@ -27,7 +29,7 @@ from zerostate.p2p.publishing import Publisher
 from zerostate.p2p.redial import Redial
 from zerostate.p2p.serving import RequestServer
 from zerostate.p2p.switchboard import Switchboard
-from zerostate.p2p.tasks import open_background
+from zerostate.p2p.tasks import open_background, start_clean
 from zerostate.p2p.tracing import P2PTracer
 from zerostate.p2p.trust import Trust
 from zerostate.p2p.watchdog import Watchdog
@@ -173,6 +175,12 @@ def _assemble(
     )
     for address in config.bootstrap:
         redial.keep(address)
+    dht = Dht(host.dht, identity, config, tracer=tracer, clock=clock, counts=counts)
+    discovery = Discovery(
+        dht, config, presence, connect=connections.connect, counts=counts
+    )
+    start_clean(nursery, dht.keep)
+    start_clean(nursery, discovery.keep)
     node = PeerNode(
         identity.peer_id,
         host=host,
@@ -183,6 +191,8 @@ def _assemble(
         server=server,
         presence=presence,
         health=health,
+        dht=dht,
+        discovery=discovery,
         trust=trust,
         tracer=tracer,
         access=access,

@@ -1,5 +1,6 @@
-"""Who is connected, and how to wait until somebody no longer is."""
+"""Who is connected, and how to wait until somebody is, or no longer is."""
 
+from dataclasses import dataclass, field
 from typing import final
 
 import trio
@@ -7,27 +8,48 @@ import trio
 from zerostate.ids import PeerId
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stay:
+    """One stay of one peer, however many connections it has in the meantime."""
+
+    began_at_s: float = field(default_factory=trio.current_time)
+    """By trio's clock."""
+
+    ended: trio.Event = field(default_factory=trio.Event)
+
+    def stood_s(self) -> float:
+        """Return how long it has lasted so far, in seconds."""
+        return trio.current_time() - self.began_at_s
+
+
 @final
 class Presence:
     """The connected peers. Each stay of a peer ends with an event of its own."""
 
     def __init__(self) -> None:
-        self._stays: dict[PeerId, trio.Event] = {}
+        self._stays: dict[PeerId, Stay] = {}
+        self._awaited: dict[PeerId, trio.Event] = {}
 
     def arrived(self, peer_id: PeerId) -> bool:
         """Note that `peer_id` is connected; return whether that is news."""
         if peer_id in self._stays:
             return False
-        self._stays[peer_id] = trio.Event()
+        self._stays[peer_id] = Stay()
+        awaited = self._awaited.pop(peer_id, None)
+        if awaited is not None:
+            awaited.set()
         return True
 
-    def left(self, peer_id: PeerId) -> bool:
-        """Note that `peer_id` is gone, wake who waits; return whether that is news."""
+    def left(self, peer_id: PeerId) -> Stay | None:
+        """Note that `peer_id` is gone, wake who waits; return the stay that ended."""
         stay = self._stays.pop(peer_id, None)
-        if stay is None:
-            return False
-        stay.set()
-        return True
+        if stay is not None:
+            stay.ended.set()
+        return stay
+
+    def stay(self, peer_id: PeerId) -> Stay | None:
+        """Return the present stay of `peer_id`; None if it is away."""
+        return self._stays.get(peer_id)
 
     def __contains__(self, peer_id: PeerId) -> bool:
         return peer_id in self._stays
@@ -36,6 +58,15 @@ class Presence:
         """Return the connected peers."""
         return frozenset(self._stays)
 
+    async def wait_here(self, peer_id: PeerId) -> None:
+        """Return when `peer_id` is connected, at once if it is.
+
+        Meant for the few peers that are kept: each one awaited is remembered until it
+        comes.
+        """
+        if peer_id not in self._stays:
+            await self._awaited.setdefault(peer_id, trio.Event()).wait()
+
     async def wait_lost(self, peer_id: PeerId) -> None:
         """Return when the present stay of `peer_id` has ended, at once if it is away.
 
@@ -43,4 +74,4 @@ class Presence:
         """
         stay = self._stays.get(peer_id)
         if stay is not None:
-            await stay.wait()
+            await stay.ended.wait()

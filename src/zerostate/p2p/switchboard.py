@@ -6,11 +6,12 @@ from typing import Final, final
 import trio
 
 from zerostate.ids import PeerId
+from zerostate.p2p.access import AccessList
 from zerostate.p2p.clock_exchange import CLOCK_PROTOCOL, ClockServer
+from zerostate.p2p.connections import Connections
 from zerostate.p2p.gossip import Gossip
 from zerostate.p2p.health import Health
-from zerostate.p2p.host import MESSAGE_PROTOCOL, Stream
-from zerostate.p2p.lines import Lines
+from zerostate.p2p.host import MESSAGE_PROTOCOL, Newcomer, Stream
 from zerostate.p2p.presence import Presence
 from zerostate.p2p.serving import RequestServer
 from zerostate.p2p.tasks import start_clean
@@ -27,13 +28,16 @@ StreamServer = Callable[[Stream], Awaitable[None]]
 class Switchboard:
     """The host's listener. Events before `attach` wait for it; none is lost."""
 
-    def __init__(self, presence: Presence, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, presence: Presence, access: AccessList, nursery: trio.Nursery
+    ) -> None:
         self._presence = presence
+        self._access = access
         self._nursery = nursery
         self._attached: Final = trio.Event()
         self._watchdog: Watchdog | None = None
         self._health: Health | None = None
-        self._lines: Lines | None = None
+        self._connections: Connections | None = None
         self._gossip: Gossip | None = None
         self._servers: Mapping[str, StreamServer] = {}
 
@@ -42,7 +46,7 @@ class Switchboard:
         *,
         watchdog: Watchdog,
         health: Health,
-        lines: Lines,
+        connections: Connections,
         gossip: Gossip,
         server: RequestServer,
         clock: ClockServer,
@@ -50,12 +54,16 @@ class Switchboard:
         """Begin to pass events on to the parts of the layer."""
         self._watchdog = watchdog
         self._health = health
-        self._lines = lines
+        self._connections = connections
         self._gossip = gossip
         self._servers = {MESSAGE_PROTOCOL: server.serve, CLOCK_PROTOCOL: clock.serve}
         for peer_id in self._presence.peers():
             self._begin(peer_id)
         self._attached.set()
+
+    def admits(self, newcomer: Newcomer) -> bool:
+        """Return whether a connection may stand."""
+        return self._access.admits(newcomer)
 
     def connected(self, peer_id: PeerId) -> None:
         """Note the peer and start to watch it."""
@@ -69,8 +77,10 @@ class Switchboard:
 
     def disconnected(self, peer_id: PeerId) -> None:
         """Wake everybody who waits for the peer."""
-        if self._presence.left(peer_id) and self._lines is not None:
-            self._lines.drop(peer_id)
+        if self._connections is not None:
+            self._connections.lost(peer_id)
+        else:
+            self._presence.left(peer_id)
 
     def protocols(self) -> frozenset[str]:
         """Return what peers may speak with us on streams."""
@@ -79,7 +89,8 @@ class Switchboard:
     async def stream_opened(self, stream: Stream, protocol: str) -> None:
         """Serve what comes on `stream`."""
         await self._attached.wait()
-        await self._servers[protocol](stream)
+        if self._access.admits_stream(stream.remote):
+            await self._servers[protocol](stream)
 
     def gossip_arrived(self, topic: str, forwarder: PeerId, data: bytes) -> bool:
         """Take a message from the mesh; return whether it is worth forwarding."""

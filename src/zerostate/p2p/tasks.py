@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context
-from typing import TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 import trio
 
 _Args = TypeVarTuple("_Args")
+_Result = TypeVar("_Result")
 
 
 def start_clean(
@@ -20,6 +21,31 @@ def start_clean(
     starts: a stream handler to the span of whoever dialled.
     """
     Context().run(nursery.start_soon, run, *args)
+
+
+async def run_clean(
+    run: Callable[[*_Args], Awaitable[_Result]], *args: *_Args
+) -> _Result:
+    """Return what ``run(*args)`` returns, run in a task with an empty context.
+
+    For calls that start tasks of their own, which outlive the call; see `start_clean`.
+    An exception comes out as it is.
+    """
+    results: list[_Result] = []
+    failure: Exception | None = None
+
+    async def call() -> None:
+        nonlocal failure
+        try:
+            results.append(await run(*args))
+        except Exception as exc:  # noqa: BLE001  # raised again below, bare
+            failure = exc
+
+    async with trio.open_nursery() as nursery:
+        start_clean(nursery, call)
+    if failure is not None:
+        raise failure
+    return results[0]
 
 
 @asynccontextmanager

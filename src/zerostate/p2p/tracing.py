@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, Literal, final
+from typing import Final, Literal, final, get_args
 
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, TracerProvider, get_current_span
@@ -28,6 +28,12 @@ ConnectionOperation = Literal["establish", "close"]
 CloseReason = Literal["local", "watchdog", "remote", "banned"]
 """Why a stay ends: we asked for it; the peer no longer answered; the other end or the
 network; the peer was banned. What is over a limit is refused and never has a stay."""
+
+DhtOperation = Literal["put", "get", "find_peer"]
+"""What may be done with the distributed hash table."""
+
+DhtRecord = Literal["value", "provider"]
+"""What stands under a key of it."""
 
 _OF_CONNECTION: Final[dict[ConnectionOperation, SpanSpec]] = {
     "establish": spans.P2P_CONNECTION_ESTABLISH,
@@ -187,6 +193,63 @@ class P2PTracer(LayerTracer):
             ) as span,
         ):
             yield span
+
+    def trace_dht_operation(
+        self,
+        operation: DhtOperation,
+        key: str,
+        *,
+        record: DhtRecord | None = None,
+        is_background: bool = False,
+    ) -> AbstractContextManager[Span]:
+        """Cover a lookup in the distributed hash table, and storing there (INTERNAL).
+
+        Opened by hand around a call of `zerostate.p2p.dht.Dht` for the same key (see
+        its `key`), it is the one span of that call.
+
+        Args:
+            operation: Part of the span's name.
+            key: What is looked up: a whole key, or a peer id.
+            record: What stands under the key.
+            is_background: The table's upkeep, which is a trace of its own.
+
+        Raises:
+            ValueError: `operation` is none of the three.
+        """
+        if operation not in get_args(DhtOperation):
+            raise ValueError(
+                f"{operation!r} is no DHT operation: {get_args(DhtOperation)}"
+            )
+        attributes: dict[str, str | bool] = {
+            attr.DHT_OPERATION: operation,
+            attr.DHT_KEY: key,
+        }
+        if record is not None:
+            attributes[attr.DHT_RECORD] = record
+        if is_background:
+            attributes[attr.BACKGROUND] = True
+        return self.span(
+            spans.P2P_DHT,
+            attributes,
+            context=Context() if is_background else None,
+            adopts=not is_background,
+            operation=operation,
+        )
+
+    def record_dht(
+        self, span: Span, *, peers: int | None = None, found: bool | None = None
+    ) -> None:
+        """Note on a DHT operation's span what came of it.
+
+        Args:
+            span: The operation's.
+            peers: How many others hold the value or list us, or provide it.
+            found: Whether anything was found.
+        """
+        if peers is not None:
+            span.set_attribute(attr.DHT_PEERS, peers)
+        if found is not None:
+            span.set_attribute(attr.DHT_FOUND, found)
 
     def trace_health_check(
         self, peer_id: PeerId, *, is_background: bool = False

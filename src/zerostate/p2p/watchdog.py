@@ -12,7 +12,7 @@ import trio
 from zerostate.errors import P2PError
 from zerostate.ids import PeerId
 from zerostate.p2p.config import P2PConfig
-from zerostate.p2p.host import Host
+from zerostate.p2p.connections import Connections
 from zerostate.p2p.pings import Pings
 from zerostate.p2p.presence import Presence
 
@@ -34,14 +34,14 @@ class Watchdog:
 
     def __init__(
         self,
-        host: Host,
+        connections: Connections,
         presence: Presence,
         config: P2PConfig,
         *,
         pings: Pings,
         counts: Counter[str],
     ) -> None:
-        self._host = host
+        self._connections = connections
         self._pings = pings
         self._presence = presence
         self._interval_s = config.ping_interval_s
@@ -51,6 +51,7 @@ class Watchdog:
 
     async def guard(self, peer_id: PeerId) -> None:
         """Watch `peer_id` until its present stay ends."""
+        is_silent = False
         async with trio.open_nursery() as nursery:
 
             async def stop_when_lost() -> None:
@@ -60,8 +61,10 @@ class Watchdog:
             nursery.start_soon(stop_when_lost)
             while await self._answers(peer_id):  # noqa: ASYNC110  # a pause, not a wait for something
                 await trio.sleep(self._interval_s)
+            is_silent = True
             nursery.cancel_scope.cancel()
-        if peer_id in self._presence:
+        # That it is here again says nothing: this may be its next stay already.
+        if is_silent and peer_id in self._presence:
             await self._declare_lost(peer_id)
 
     async def _answers(self, peer_id: PeerId) -> bool:
@@ -89,4 +92,4 @@ class Watchdog:
     async def _declare_lost(self, peer_id: PeerId) -> None:
         self._counts["peers.lost"] += 1
         _logger.warning("peer %s does not answer: disconnected", peer_id)
-        await self._host.disconnect(peer_id)
+        await self._connections.close(peer_id, "watchdog")

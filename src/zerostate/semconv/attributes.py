@@ -58,6 +58,22 @@ GOSSIP_SKEWED_LATENCY_NS: Final = "gossip.skewed_latency_ns"
 MESSAGE_ATTEMPT: Final = "message.attempt"
 """Which sending of the same request it is, from 2."""
 
+DHT_OPERATION: Final = "dht.operation"
+"""What is done with the distributed hash table."""
+
+DHT_KEY: Final = "dht.key"
+"""What is looked up; a peer id where a peer is."""
+
+DHT_RECORD: Final = "dht.record"
+"""What stands under the key."""
+
+DHT_PEERS: Final = "dht.peers"
+"""How many other peers hold the value, or list us; looking for providers, how many were
+found."""
+
+DHT_FOUND: Final = "dht.found"
+"""Whether anything was found."""
+
 GOSSIP_PEERS: Final = "gossip.peers"
 """To how many neighbours the message went."""
 

@@ -28,6 +28,7 @@ __all__ = [
     "GUILD_SEND_MESSAGE",
     "P2P_CONNECTION_CLOSE",
     "P2P_CONNECTION_ESTABLISH",
+    "P2P_DHT",
     "P2P_GOSSIP_DELIVER",
     "P2P_GOSSIP_PUBLISH",
     "P2P_HEALTH_CHECK",
@@ -62,6 +63,11 @@ P2P_CONNECTION_ESTABLISH: Final = SpanSpec(
 )
 P2P_HEALTH_CHECK: Final = SpanSpec(
     "p2p.health_check", "INTERNAL", "Ping a connected peer and compare clocks with it"
+)
+P2P_DHT: Final = SpanSpec(
+    "p2p.dht.{operation}",
+    "INTERNAL",
+    "Store in the distributed hash table, or look something up",
 )
 P2P_CONNECTION_CLOSE: Final = SpanSpec(
     "p2p.connection.close",
@@ -162,6 +168,7 @@ REGISTERED: Final[tuple[SpanSpec, ...]] = (
     TASK_RESULT,
     P2P_CONNECTION_ESTABLISH,
     P2P_HEALTH_CHECK,
+    P2P_DHT,
     P2P_CONNECTION_CLOSE,
     P2P_MESSAGE,
     P2P_MESSAGE_CLIENT,

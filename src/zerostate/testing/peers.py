@@ -80,4 +80,9 @@ async def open_memory_peers(
             peers.append(MemoryPeer(node, identity, spans, network))
         for peer in peers:
             peer.recorder.clear()
-        yield peers
+        try:
+            yield peers
+        finally:
+            # That the peers go when the block ends is not what the block is about.
+            for peer in peers:
+                peer.recorder.stop()

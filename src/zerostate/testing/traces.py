@@ -44,6 +44,10 @@ class SpanRecorder:
         """Forget what was recorded."""
         self._exporter.clear()
 
+    def stop(self) -> None:
+        """Record nothing more; what was recorded stays."""
+        self._exporter.shutdown()
+
 
 def render_trace(spans: Iterable[ReadableSpan]) -> str:
     """Return `spans` as an indented tree, one line a span, siblings by start time.

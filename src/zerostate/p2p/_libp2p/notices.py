@@ -19,36 +19,46 @@ class ConnectionNotices(INotifee):
 
     def __init__(self, listener: HostListener) -> None:
         self._listener = listener
-        self._peers: set[PeerId] = set()
+        self._standing: dict[PeerId, set[INetConn]] = {}
 
     def peers(self) -> frozenset[PeerId]:
         """Return the peers that are present."""
-        return frozenset(self._peers)
+        return frozenset(self._standing)
 
-    def arrived(self, peer_id: PeerId) -> None:
-        """Note that `peer_id` is connected, and tell the listener if that is news."""
-        if peer_id not in self._peers:
-            self._peers.add(peer_id)
+    def standing(self, peer_id: PeerId) -> frozenset[INetConn]:
+        """Return the connections with `peer_id` that were noticed and stand."""
+        return frozenset(self._standing.get(peer_id, ()))
+
+    def noticed(self, conn: INetConn) -> None:
+        """Note a connection that may be new, and tell the listener if that is news."""
+        if conn.is_closed:
+            return
+        peer_id = _peer_of(conn)
+        is_news = peer_id not in self._standing
+        self._standing.setdefault(peer_id, set()).add(conn)
+        if is_news:
             self._listener.connected(peer_id)
 
-    def left(self, peer_id: PeerId) -> None:
-        """Note that `peer_id` is gone, and tell the listener if that is news."""
-        if peer_id in self._peers:
-            self._peers.remove(peer_id)
+    def gone(self, conn: INetConn) -> None:
+        """Note that a connection is closed, and tell the listener if it was the last."""
+        peer_id = _peer_of(conn)
+        standing = self._standing.get(peer_id)
+        if standing is None or conn not in standing:
+            return
+        standing.remove(conn)
+        if not standing:
+            del self._standing[peer_id]
             self._listener.disconnected(peer_id)
 
     @override
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         """Note a new connection."""
-        self.arrived(PeerId(str(conn.muxed_conn.peer_id)))
+        self.noticed(conn)
 
     @override
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
-        """Note a lost connection, unless another one with the same peer stands."""
-        peer_id = conn.muxed_conn.peer_id
-        others = network.get_connections(peer_id)
-        if all(other is conn or other.is_closed for other in others):
-            self.left(PeerId(str(peer_id)))
+        """Note a lost connection."""
+        self.gone(conn)
 
     @override
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
@@ -65,3 +75,7 @@ class ConnectionNotices(INotifee):
     @override
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
         """Nothing of interest."""
+
+
+def _peer_of(conn: INetConn) -> PeerId:
+    return PeerId(str(conn.muxed_conn.peer_id))

@@ -1,0 +1,125 @@
+"""Making and ending connections, each with one span that tells the truth about it."""
+
+from collections import Counter
+from typing import Final, final
+
+import trio
+
+from zerostate.errors import OverloadedError
+from zerostate.ids import PeerId
+from zerostate.p2p.access import AccessList
+from zerostate.p2p.address import parse_peer_address
+from zerostate.p2p.config import P2PConfig
+from zerostate.p2p.host import Host
+from zerostate.p2p.lines import Lines
+from zerostate.p2p.presence import Presence
+from zerostate.p2p.tracing import CloseReason, P2PTracer
+
+CLOSE_TIMEOUT_S: Final = 5.0
+"""Longest that ending a stay may take, in seconds, above what any host takes (1 s): a
+bound for a close that nobody can cancel."""
+
+
+@final
+class Connections:
+    """Dials and disconnects, and does what is due when a stay ends.
+
+    Each stay that ends has one ``p2p.connection.close`` span: under the span of whoever
+    asked for the end, or as a root if the other end or the network caused it.
+    """
+
+    def __init__(
+        self,
+        config: P2PConfig,
+        me: PeerId,
+        *,
+        host: Host,
+        presence: Presence,
+        access: AccessList,
+        lines: Lines,
+        tracer: P2PTracer,
+        nursery: trio.Nursery,
+        counts: Counter[str],
+    ) -> None:
+        self._me = me
+        self._max_connections = config.max_connections
+        self._host = host
+        self._presence = presence
+        self._access = access
+        self._lines = lines
+        self._tracer = tracer
+        self._nursery = nursery
+        self._counts = counts
+        self._being_closed: set[PeerId] = set()
+        access.watch_bans(self._banned)
+
+    async def connect(self, address: str) -> PeerId:
+        """See `zerostate.p2p.node.PeerNode.connect`."""
+        parsed = parse_peer_address(address)
+        peer_id = parsed.peer_id
+        if peer_id == self._me:
+            raise ValueError(f"{address} is this peer's own address")
+        self._access.check_dial(peer_id)
+        if peer_id not in self._presence:
+            self._check_room()
+            with self._tracer.trace_connection(peer_id, "establish", address=parsed):
+                await self._host.connect(address)
+        return peer_id
+
+    def _check_room(self) -> None:
+        connected = len(self._presence.peers())
+        if connected >= self._max_connections:
+            self._counts["connections.refused.limit"] += 1
+            raise OverloadedError(
+                f"{connected} peers are connected; p2p.max_connections is "
+                f"{self._max_connections}"
+            )
+
+    async def close(self, peer_id: PeerId, reason: CloseReason = "local") -> None:
+        """Drop all connections with `peer_id`, and wake who waits for it.
+
+        Ends what it has begun also when cancelled; bounded. Does nothing if the peer
+        is not connected.
+        """
+        deadline = trio.current_time() + CLOSE_TIMEOUT_S
+        with trio.CancelScope(deadline=deadline, shield=True):
+            stay = self._presence.stay(peer_id)
+            if stay is None or peer_id in self._being_closed:
+                # Somebody else has the span; this call waits for the same end.
+                await self._host.disconnect(peer_id)
+                return
+            self._being_closed.add(peer_id)
+            try:
+                with self._tracer.trace_connection(
+                    peer_id, "close", reason=reason, stood_s=stay.stood_s()
+                ):
+                    await self._host.disconnect(peer_id)
+            finally:
+                self._being_closed.discard(peer_id)
+
+    async def close_all(self) -> None:
+        """End every stay, all at once: this peer stops."""
+        async with trio.open_nursery() as nursery:
+            for peer_id in self._presence.peers():
+                nursery.start_soon(self.close, peer_id)
+
+    def lost(self, peer_id: PeerId) -> None:
+        """Do what is due when the host says that the last connection is gone."""
+        stay = self._presence.stay(peer_id)
+        if stay is None:
+            return
+        if peer_id in self._being_closed:
+            self._end_stay(peer_id)
+            return
+        with self._tracer.trace_connection(
+            peer_id, "close", reason="remote", stood_s=stay.stood_s()
+        ):
+            self._end_stay(peer_id)
+
+    def _end_stay(self, peer_id: PeerId) -> None:
+        self._presence.left(peer_id)
+        self._lines.drop(peer_id)
+
+    def _banned(self, peer_id: PeerId) -> None:
+        # Not with an empty context: the end of the stay belongs to whoever bans.
+        self._nursery.start_soon(self.close, peer_id, "banned")
