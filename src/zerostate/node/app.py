@@ -193,6 +193,7 @@ async def open_layers(
                 open_runner(ExecutionConfig(), identity, tracer=tracer, clock=clock)
             )
             channels.expects = Executor(peers, guilds, runner).expects
+        peers.discovery.advertise(config.capabilities)
         requester = Requester(
             peers,
             guilds,

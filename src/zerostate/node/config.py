@@ -12,6 +12,8 @@ from zerostate.ids import PeerId
 from zerostate.node.ops_address import OpsAddress
 from zerostate.p2p import P2PConfig
 from zerostate.p2p.address import check_listen_address, parse_peer_address
+from zerostate.p2p.dht import capability_key
+from zerostate.p2p.discovery import MAX_CAPABILITIES
 from zerostate.telemetry.trust import TrustPolicy
 
 MAX_CONFIG_BYTES: Final = 1 << 20
@@ -59,6 +61,10 @@ class NodeConfig(BaseModel):
     trust: dict[str, object] = {}
     """How the trace context of members, known peers and strangers is treated: the
     fields of `zerostate.telemetry.trust.TrustPolicy`."""
+
+    dht: bool = True
+    """Whether this peer takes part in the distributed hash table, through which others
+    find it by its capabilities."""
 
     capabilities: tuple[str, ...] = ()
     """What this peer offers to guilds; ``wasm`` makes it run tasks."""
@@ -109,6 +115,15 @@ class NodeConfig(BaseModel):
     def _check_peer_ids(cls, peer_ids: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(parse_peer_id(text) for text in peer_ids)
 
+    @field_validator("capabilities")
+    @classmethod
+    def _check_capabilities(cls, capabilities: tuple[str, ...]) -> tuple[str, ...]:
+        if len(capabilities) > MAX_CAPABILITIES:
+            raise ValueError(f"more than {MAX_CAPABILITIES} capabilities")
+        for capability in capabilities:
+            capability_key(capability)
+        return capabilities
+
     @field_validator("listen")
     @classmethod
     def _check_listen(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
@@ -158,6 +173,7 @@ class NodeConfig(BaseModel):
             known=frozenset(map(PeerId, self.known)),
             trust=self.trust_policy,
             health_interval_s=self.health_interval_s,
+            dht=self.dht,
         )
 
     @property
