@@ -29,7 +29,7 @@ GIVEN = machine_readable()
 VECTORS = GIVEN["vectors"]
 SENT_UNIX_NS = 1_800_000_000_000_000_000
 CODE = (ROOT / "src" / "zerostate" / "p2p").glob("*.py")
-REASON = re.compile(r"MessageRefusedError\(\s*\"(\w+)\"")
+REASON = re.compile(r"(?:Message|Record)RefusedError\(\s*\"(\w+)\"")
 
 
 def name(vector):
