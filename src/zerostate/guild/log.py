@@ -40,7 +40,7 @@ at most 2 + 2 x 1024 entries."""
 MAX_SINCE_BYTES: Final = 256 << 10
 """Entries given out at once, in bytes: half of the largest gossip message."""
 
-_ROTATES: Final[frozenset[Kind]] = frozenset({"join", "leave", "evict"})
+_NEW_EPOCH: Final[frozenset[Kind]] = frozenset({"create", "join", "leave", "evict"})
 
 
 @final
@@ -167,7 +167,7 @@ class GuildLog:
             kind=kind,
             subject=self.creator if subject is None else subject,
             member=member,
-            epoch=self.epoch + (kind in _ROTATES),
+            epoch=self.epoch + (kind in _NEW_EPOCH),
             previous_sha256=self.head_sha256,
             at_unix_ns=max(at_unix_ns, self._last.at_unix_ns),
             evidence=evidence,
@@ -184,8 +184,8 @@ class GuildLog:
                 ``evidence`` (as `open_transition`, or a request that was used before or
                 is too old), ``guild``, ``signer`` (not the creator), ``known`` (held
                 already), ``fork`` (another of a version that is held), ``gap`` (some
-                between are missing), ``dissolved``, ``chain``, ``time``, ``kind``,
-                ``epoch``, ``subject`` (joined already, or no member).
+                between are missing), ``dissolved``, ``chain``, ``time``, ``epoch``,
+                ``subject`` (joined already, or no member).
             GuildFullError: A join to a full guild.
             GuildExpiredError: A join after the guild's time.
         """
@@ -218,13 +218,11 @@ class GuildLog:
         missing = f"version {new.version} after {self.version}"
         _require(new.version == self.version + 1, "gap", missing)
         _require(new.previous_sha256 == self.head_sha256, "chain", "another history")
-        first = new.version == 1
-        _require((new.kind == "create") == first, "kind", f"{new.kind} at {missing}")
-        epoch = 1 if first else self.epoch + (new.kind in _ROTATES)
+        epoch = self.epoch + (new.kind in _NEW_EPOCH)
         _require(new.epoch == epoch, "epoch", f"{new.epoch}; expected {epoch}")
-        if not first:
-            back = new.at_unix_ns >= self._last.at_unix_ns
-            _require(back, "time", "earlier than the entry before")
+        last_ns = self._last.at_unix_ns if self._entries else 0
+        in_order = new.at_unix_ns >= last_ns
+        _require(in_order, "time", "earlier than the entry before")
 
     def _check_join(
         self, new: Transition, request: SignedJoin | SignedLeave | None
