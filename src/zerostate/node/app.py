@@ -16,17 +16,16 @@ from zerostate.execution.tracing import ExecutionTracer
 from zerostate.guild import (
     EXECUTES,
     GuildConfig,
-    GuildService,
     GuildTracer,
     open_guilds,
 )
-from zerostate.ids import PeerId
 from zerostate.node.commands import Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
 from zerostate.node.data_dir import hold_data_dir
 from zerostate.node.executor import Executor
 from zerostate.node.identity import load_or_create
+from zerostate.node.layers import Layers
 from zerostate.node.ops import Ops
 from zerostate.node.sampling import node_sampler
 from zerostate.node.task import Requester
@@ -52,15 +51,6 @@ from zerostate.units import Minor
 
 TELEMETRY_SHUTDOWN_S: Final = 2.0
 """Longest wait for the last spans when a node ends, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """The layers of one peer, wired."""
-
-    peers: PeerNode
-    guilds: GuildService
-    requester: Requester
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +146,6 @@ async def open_layers(
     """
     clock = SystemClock()
     payment_tracer = PaymentTracer(provider)
-    known = frozenset(PeerId(text) for text in config.known)
     async with AsyncExitStack() as stack:
         peers = await stack.enter_async_context(
             open_peer_node(

@@ -152,6 +152,7 @@ class _Server(uvicorn.Server):
                 interface="asgi3",
                 # Logging is the node's business.
                 log_config=None,
+                log_level="warning",
                 access_log=False,
                 # Nobody stands before us whose headers we would believe.
                 proxy_headers=False,

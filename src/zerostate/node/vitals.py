@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from zerostate.clock import Clock
 from zerostate.ids import PeerId
 from zerostate.node.config import NodeConfig
+from zerostate.node.layers import Layers
 from zerostate.p2p import HealthReport
 from zerostate.p2p.address import parse_peer_address
 from zerostate.p2p.health import RoundTrips
-
-if TYPE_CHECKING:
-    from zerostate.node.app import Layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +47,7 @@ class Vitals:
     """Guilds that this peer is in."""
 
 
-def take_vitals(config: NodeConfig, layers: "Layers", clock: Clock) -> Vitals:
+def take_vitals(config: NodeConfig, layers: Layers, clock: Clock) -> Vitals:
     """Return what is known now; to be called in the loop."""
     peers = layers.peers
     connected = peers.connected()

@@ -1,0 +1,16 @@
+"""What one peer is made of."""
+
+from dataclasses import dataclass
+
+from zerostate.guild import GuildService
+from zerostate.node.task import Requester
+from zerostate.p2p import PeerNode
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers of one peer, wired."""
+
+    peers: PeerNode
+    guilds: GuildService
+    requester: Requester
