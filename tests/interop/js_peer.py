@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +30,6 @@ START_TIMEOUT_S: Final = 30
 ANSWER_TIMEOUT_S: Final = 15
 
 
-@cache
 def node_with_packages() -> str:
     """Return the path of a node that can run the peer, or end the test.
 
@@ -134,9 +132,8 @@ class JsPeer:
 
 
 @asynccontextmanager
-async def js_peer(identity: Identity) -> AsyncIterator[JsPeer]:
-    """Run a js-libp2p peer with the key of `identity`."""
-    node = node_with_packages()
+async def js_peer(identity: Identity, node: str) -> AsyncIterator[JsPeer]:
+    """Run a js-libp2p peer with the key of `identity` on the program `node`."""
     process = await trio.lowlevel.open_process(
         [node, "--import", "./polyfill.mjs", "peer.mjs", identity.seed.hex()],
         cwd=FOLDER,

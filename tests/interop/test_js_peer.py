@@ -28,11 +28,16 @@ TOPIC = "zerostate/guilds/1"
 HEARD_TIMEOUT_S = 10
 
 
+@pytest.fixture(scope="session")
+def node_program():
+    """The node that runs the peer. Tried once; if it cannot be had, all tests skip."""
+    return node_with_packages()
+
+
 @pytest.fixture
-async def js():
+async def js(node_program):
     """A js-libp2p peer in a process of its own."""
-    node_with_packages()
-    async with js_peer(THEIRS) as peer:
+    async with js_peer(THEIRS, node_program) as peer:
         yield peer
 
 
