@@ -40,6 +40,8 @@ async def read_frame(
         )
     if room_for is not None:
         await room_for(size_bytes)
+    if stream.ahead_bytes >= size_bytes:
+        return await stream.read_exactly(size_bytes)
     with trio.move_on_after(FRAME_TIMEOUT_S):
         return await stream.read_exactly(size_bytes)
     raise PeerLostError(f"{stream.remote} took too long to send a message")

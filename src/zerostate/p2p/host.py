@@ -56,6 +56,10 @@ class Stream(Protocol):
     def remote(self) -> PeerId:
         """The other end, as the transport's handshake has proved it."""
 
+    @property
+    def ahead_bytes(self) -> int:
+        """How many of the next bytes `read_exactly` returns without waiting."""
+
     async def read_exactly(self, size_bytes: int) -> bytes:
         """Return the next `size_bytes` bytes.
 

@@ -6,10 +6,10 @@ uses no sockets and no real time, so it works under trio's virtual clocks.
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, TypeVarTuple, final
 
 import trio
 import trio.testing
@@ -21,7 +21,7 @@ from zerostate.errors import (
 )
 from zerostate.evidence.identity import Identity
 from zerostate.ids import PeerId
-from zerostate.p2p.address import parse_peer_address
+from zerostate.p2p.address import PeerAddress, parse_peer_address
 from zerostate.p2p.host import (
     MESSAGE_PROTOCOL,
     ConnectionPath,
@@ -31,7 +31,10 @@ from zerostate.p2p.host import (
     Newcomer,
 )
 from zerostate.p2p.tasks import open_background, start_clean
+from zerostate.testing.memory_relay import MemoryRelays
 from zerostate.testing.memory_dht import MemoryDht
+
+_Args = TypeVarTuple("_Args")
 
 CONNECT_TIMEOUT_S: Final = 3.0
 """Longest that a dial or the opening of a stream waits for a frozen peer, in seconds."""
@@ -48,8 +51,7 @@ class MemoryLink:
 
     def path(self, seen_from: "MemoryHost") -> ConnectionPath:
         """Return the path as one end sees it."""
-        far = self.accepter if seen_from is self.dialler else self.dialler
-        address = f"/ip4/127.0.0.1/tcp/{far.port}"
+        address = f"/ip4/127.0.0.1/tcp/{self.other(seen_from).port}"
         if self.relay is not None:
             address = f"/p2p/{self.relay.peer_id}/p2p-circuit"
         return ConnectionPath(
@@ -57,6 +59,26 @@ class MemoryLink:
             address=address,
             dialled=seen_from is self.dialler,
         )
+
+    @property
+    def ends(self) -> tuple[PeerId, PeerId]:
+        """Both ends."""
+        return self.dialler.peer_id, self.accepter.peer_id
+
+    def other(self, host: "MemoryHost") -> "MemoryHost":
+        """Return the end that is not `host`."""
+        return self.accepter if host is self.dialler else self.dialler
+
+    async def cut(self) -> None:
+        """End the connection at both ends, and what goes through one of them."""
+        await self.dialler.let_go(self.accepter.peer_id, self)
+        await self.accepter.let_go(self.dialler.peer_id, self)
+        if self.relay is not None:
+            self.relay.relays.ended(self)
+            return
+        for host in (self.dialler, self.accepter):
+            for circuit in host.circuits_through(self.other(host)):
+                await circuit.cut()
 
     async def passes(self) -> None:
         """Return when both ends, and whoever is between them, are awake."""
@@ -80,6 +102,11 @@ class MemoryStream:
         self._near = near
         self.link: Final = link
         self.remote: Final = far.peer_id
+
+    @property
+    def ahead_bytes(self) -> int:
+        """Nothing is read ahead."""
+        return 0
 
     async def read_exactly(self, size_bytes: int) -> bytes:
         """Return the next `size_bytes` bytes."""
@@ -127,6 +154,7 @@ class MemoryHost:
         self.peer_id: Final = peer_id
         self.topics: Final[set[str]] = set()
         self.port: Final = network.next_port()
+        self.relays: Final = MemoryRelays(self)
         self.links: Final[dict[PeerId, list[MemoryLink]]] = {}
         self.dht: Final = MemoryDht(self)
         self.listener: Final = listener
@@ -150,30 +178,50 @@ class MemoryHost:
 
     async def connect(self, address: str) -> None:
         """Connect to the peer at `address`."""
-        other = self._network.find(parse_peer_address(address).peer_id)
-        if other.peer_id in self.links:
+        parsed = parse_peer_address(address)
+        if self._is_connected(parsed):
             return
-        if not other.listens:
+        other = self._network.find(parsed.peer_id)
+        relay = None if parsed.relay is None else self._relay(parsed.relay)
+        if relay is None and not other.listens:
             raise PeerUnreachableError(f"nobody listens at {address}")
         with trio.move_on_after(CONNECT_TIMEOUT_S):
-            await other.awake()
+            for host in (relay, other):
+                if host is not None:
+                    await host.awake()
             # Another dial of ours may have been faster; one of theirs does not matter.
             links = self.links.get(other.peer_id, [])
-            if not any(link.dialler is self for link in links):
-                self._join(MemoryLink(self, other))
+            if any(link.dialler is self and link.relay is relay for link in links):
+                return
+            if relay is None:
+                self.join(other)
+            else:
+                relay.relays.forward(self, other)
             return
         raise PeerUnreachableError(f"no answer from {address}")
 
-    def _join(self, link: MemoryLink) -> None:
-        near, far = link.dialler, link.accepter
+    def _is_connected(self, address: PeerAddress) -> bool:
+        link = self._best_link(address.peer_id)
+        return link is not None and (address.relay is not None or link.relay is None)
+
+    def _relay(self, peer_id: PeerId) -> "MemoryHost":
+        link = self.direct_link(peer_id)
+        if link is None:
+            raise PeerUnreachableError(f"relay {peer_id} is not connected")
+        return link.other(self)
+
+    def join(self, far: "MemoryHost", relay: "MemoryHost | None" = None) -> MemoryLink:
+        """Make a connection with `far`, if both ends admit it."""
         if not (
             far.admits(None, inbound=True)
-            and near.admits(far.peer_id, inbound=False)
-            and far.admits(near.peer_id, inbound=True)
+            and self.admits(far.peer_id, inbound=False)
+            and far.admits(self.peer_id, inbound=True)
         ):
             raise PeerUnreachableError(f"the connection with {far.peer_id} is refused")
-        far.hold(near.peer_id, link)
-        near.hold(far.peer_id, link)
+        link = MemoryLink(self, far, relay)
+        far.hold(self.peer_id, link)
+        self.hold(far.peer_id, link)
+        return link
 
     def admits(self, peer_id: PeerId | None, *, inbound: bool) -> bool:
         """Return whether this host's owner admits a connection."""
@@ -219,12 +267,21 @@ class MemoryHost:
     async def disconnect(self, peer_id: PeerId) -> None:
         """Drop all connections with `peer_id`."""
         for link in list(self.links.get(peer_id, [])):
-            await self.cut(link)
+            await link.cut()
 
-    async def cut(self, link: MemoryLink) -> None:
-        """End one connection at both ends."""
-        await link.dialler.let_go(link.accepter.peer_id, link)
-        await link.accepter.let_go(link.dialler.peer_id, link)
+    def circuits_through(self, relay: "MemoryHost") -> list[MemoryLink]:
+        """Return the connections that `relay` passes on."""
+        links = [link for links in self.links.values() for link in links]
+        return [link for link in links if link.relay is relay]
+
+    def direct_link(self, peer_id: PeerId) -> MemoryLink | None:
+        """Return a direct connection with `peer_id`."""
+        link = self._best_link(peer_id)
+        return None if link is None or link.relay is not None else link
+
+    def start(self, run: Callable[[*_Args], Awaitable[object]], *args: *_Args) -> None:
+        """Run something as long as this host runs."""
+        start_clean(self.nursery, run, *args)
 
     def connected(self) -> frozenset[PeerId]:
         """Peers with a connection that stands."""

@@ -8,6 +8,7 @@ from libp2p.abc import INetStream
 from zerostate.errors import PeerLostError
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.failures import FOREIGN, failing_as
+from zerostate.p2p._libp2p.windows import announce_less_often
 
 CLOSE_TIMEOUT_S: Final = 1.0
 """Longest that closing a stream may take, in seconds; then it is left to the
@@ -26,7 +27,13 @@ class Libp2pStream:
     def __init__(self, stream: INetStream) -> None:
         self._stream = stream
         self._ahead = bytearray()
+        announce_less_often(stream)
         self.remote: Final = PeerId(str(stream.muxed_conn.peer_id))
+
+    @property
+    def ahead_bytes(self) -> int:
+        """What was read ahead."""
+        return len(self._ahead)
 
     async def read_exactly(self, size_bytes: int) -> bytes:
         """Return the next `size_bytes` bytes."""
