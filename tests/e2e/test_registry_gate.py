@@ -7,12 +7,13 @@ import pytest
 import trio
 from opentelemetry.sdk.trace import SpanProcessor
 
+from gate_dht import dht_scenario
 from gate_health import health_scenario
 from semconv_source import registry_tool
 from task_world import IDENTITIES, KNOWN, TASKS, open_world
 from zerostate.cli.tracing import DoctorTracer
 from zerostate.execution.examples import sha256_module
-from zerostate.guild.service import topic_of
+from zerostate.guild.parts import topic_of
 from zerostate.node.app import _telemetry_config
 from zerostate.node.config import NodeConfig
 from zerostate.node.task import WANTED
@@ -130,6 +131,7 @@ async def run_scenarios(directory):
                 a_member_sends_a_heartbeat,
                 a_doctor_sends_its_test_span,
                 health_scenario,
+                dht_scenario,
             ),
         ),
         # Giving up comes last: that task goes on running where nobody waits for it.
