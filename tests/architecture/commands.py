@@ -115,6 +115,8 @@ def _curl(words: list[str]) -> None:
     """Asks for one of our default ports; tests/integration makes the requests."""
     config = StackConfig(data_dir=ROOT)
     known = {config.otlp_http_port, config.ui_port, 13133}
+    # The guide's two peers; tests/e2e/test_guide_peers.py runs them.
+    known |= {8470, 8471}
     urls = [word for word in words if word.startswith("http")]
     assert urls, words
     for url in urls:

@@ -2,20 +2,23 @@
 
 import json
 import signal
-import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
-pytestmark = pytest.mark.e2e
+from node_processes import (
+    RUN,
+    WAIT_S,
+    ask,
+    ask_peers_until,
+    ask_until,
+    end,
+    ready_line,
+    running,
+)
 
-COMMAND = (sys.executable, "-c", "from zerostate.cli import entry_point; entry_point()")
-RUN = (*COMMAND, "node", "run", "--config")
-WAIT_S = 30.0
+pytestmark = pytest.mark.e2e
 
 
 def write_config(directory, **fields):
@@ -31,53 +34,6 @@ def write_config(directory, **fields):
     }
     path.write_text(json.dumps(settings))
     return path
-
-
-@contextmanager
-def running(*command):
-    """Run a command until the block is left, then kill it if need be."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate(timeout=WAIT_S)
-
-
-def ready_line(process):
-    """Return what a node says when it can be used, or fail with its errors."""
-    line = process.stdout.readline()
-    if not line:
-        pytest.fail(process.stderr.read())
-    return json.loads(line)
-
-
-def ask(url, path):
-    answer = httpx.get(url + path, trust_env=False, timeout=10)
-    return answer.status_code, answer
-
-
-def ask_until(url, path, status):
-    """Ask again and again until the answer has `status`; return the answer."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        got, answer = ask(url, path)
-        if got == status:
-            return answer
-        time.sleep(0.05)  # real time of another process
-    return pytest.fail(f"{path} never answered {status}: {answer.text}")
-
-
-def end(process, number=signal.SIGTERM):
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=WAIT_S)
-    return process.returncode, output, errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -174,10 +130,7 @@ def test_it_is_ready_once_a_bootstrap_peer_was_reached(tmp_path):
         with running(*RUN, again, "--json") as bootstrap:
             found = ready_line(bootstrap)["peer_id"]
             ask_until(url, "/readyz", 200)
-            deadline = time.monotonic() + WAIT_S
-            reports = []
-            while not reports and time.monotonic() < deadline:
-                reports = ask(url, "/health")[1].json()["peers"]["reports"]
+            reports = ask_peers_until(url, lambda peers: peers["reports"])["reports"]
     (report,) = reports
     assert report["peer_id"] == found
     # One machine, one clock: the true offset is none.
