@@ -4,6 +4,7 @@ Receives messages from `zerostate.p2p`, hands members and their messages to
 `zerostate.node`.
 """
 
+from zerostate.guild.book import EndReason as EndReason
 from zerostate.guild.config import GuildConfig as GuildConfig
 from zerostate.guild.membership import EXECUTES as EXECUTES
 from zerostate.guild.membership import Member as Member
@@ -11,13 +12,18 @@ from zerostate.guild.membership import Membership as Membership
 from zerostate.guild.service import GuildService as GuildService
 from zerostate.guild.service import open_guilds as open_guilds
 from zerostate.guild.tracing import GuildTracer as GuildTracer
+from zerostate.guild.views import GuildView as GuildView
+from zerostate.guild.views import MemberView as MemberView
 
 __all__ = [
     "EXECUTES",
+    "EndReason",
     "GuildConfig",
     "GuildService",
     "GuildTracer",
+    "GuildView",
     "Member",
+    "MemberView",
     "Membership",
     "open_guilds",
 ]

@@ -24,23 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ezerostate/guild/messages.proto\x12\x12zerostate.guild.v1\"~\n\x08\x41nnounce\x12\x10\n\x08guild_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reator\x18\x02 \x01(\t\x12\x0e\n\x06wanted\x18\x03 \x03(\t\x12\x13\n\x0bmax_members\x18\x04 \x01(\r\x12\x17\n\x0f\x65xpires_unix_ns\x18\x05 \x01(\x04\x12\x11\n\taddresses\x18\x06 \x03(\t\"\x1c\n\x08\x44issolve\x12\x10\n\x08guild_id\x18\x01 \x01(\t\"=\n\x06Member\x12\x0f\n\x07peer_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\".\n\x04Join\x12\x10\n\x08guild_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\"\\\n\nMembership\x12\x10\n\x08guild_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12+\n\x07members\x18\x03 \x03(\x0b\x32\x1a.zerostate.guild.v1.Member\"9\n\tHeartbeat\x12\x10\n\x08guild_id\x18\x01 \x01(\t\x12\x1a\n\x12membership_version\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ezerostate/guild/messages.proto\x12\x12zerostate.guild.v1\"\x94\x01\n\x08\x41nnounce\x12\x10\n\x08guild_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reator\x18\x02 \x01(\t\x12\x0e\n\x06wanted\x18\x03 \x03(\t\x12\x13\n\x0bmax_members\x18\x04 \x01(\r\x12\x17\n\x0f\x65xpires_unix_ns\x18\x05 \x01(\x04\x12\x11\n\taddresses\x18\x06 \x03(\t\x12\x14\n\x0cheartbeat_ms\x18\x07 \x01(\r\")\n\x04Join\x12\x10\n\x08guild_id\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"*\n\x06Joined\x12\x0b\n\x03log\x18\x01 \x03(\x0c\x12\x13\n\x0bwrapped_key\x18\x02 \x01(\x0c\"*\n\x05Leave\x12\x10\n\x08guild_id\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"=\n\tHeartbeat\x12\x10\n\x08guild_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"2\n\x0eHeartbeatReply\x12\x0b\n\x03log\x18\x01 \x03(\x0c\x12\x13\n\x0bwrapped_key\x18\x02 \x01(\x0c\"2\n\nWrappedKey\x12\x0f\n\x07peer_id\x18\x01 \x01(\t\x12\x13\n\x0bwrapped_key\x18\x02 \x01(\x0c\"C\n\x06Update\x12\x0b\n\x03log\x18\x01 \x03(\x0c\x12,\n\x04keys\x18\x02 \x03(\x0b\x32\x1e.zerostate.guild.v1.WrappedKeyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zerostate.guild.messages_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANNOUNCE']._serialized_start=54
-  _globals['_ANNOUNCE']._serialized_end=180
-  _globals['_DISSOLVE']._serialized_start=182
-  _globals['_DISSOLVE']._serialized_end=210
-  _globals['_MEMBER']._serialized_start=212
-  _globals['_MEMBER']._serialized_end=273
-  _globals['_JOIN']._serialized_start=275
-  _globals['_JOIN']._serialized_end=321
-  _globals['_MEMBERSHIP']._serialized_start=323
-  _globals['_MEMBERSHIP']._serialized_end=415
-  _globals['_HEARTBEAT']._serialized_start=417
-  _globals['_HEARTBEAT']._serialized_end=474
+  _globals['_ANNOUNCE']._serialized_start=55
+  _globals['_ANNOUNCE']._serialized_end=203
+  _globals['_JOIN']._serialized_start=205
+  _globals['_JOIN']._serialized_end=246
+  _globals['_JOINED']._serialized_start=248
+  _globals['_JOINED']._serialized_end=290
+  _globals['_LEAVE']._serialized_start=292
+  _globals['_LEAVE']._serialized_end=334
+  _globals['_HEARTBEAT']._serialized_start=336
+  _globals['_HEARTBEAT']._serialized_end=397
+  _globals['_HEARTBEATREPLY']._serialized_start=399
+  _globals['_HEARTBEATREPLY']._serialized_end=449
+  _globals['_WRAPPEDKEY']._serialized_start=451
+  _globals['_WRAPPEDKEY']._serialized_end=501
+  _globals['_UPDATE']._serialized_start=503
+  _globals['_UPDATE']._serialized_end=570
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,8 @@ from zerostate.errors import UnknownMessageTypeError
 GUILD_ANNOUNCE: Final = "guild_announce"
 GUILD_DISSOLVE: Final = "guild_dissolve"
 GUILD_JOIN: Final = "guild_join"
+GUILD_LEAVE: Final = "guild_leave"
+GUILD_UPDATE: Final = "guild_update"
 GUILD_HEARTBEAT: Final = "guild_heartbeat"
 TASK_REQUEST: Final = "task_request"
 TASK_ACCEPT: Final = "task_accept"
@@ -23,6 +25,8 @@ REGISTERED_TYPES: Final = frozenset(
         GUILD_ANNOUNCE,
         GUILD_DISSOLVE,
         GUILD_JOIN,
+        GUILD_LEAVE,
+        GUILD_UPDATE,
         GUILD_HEARTBEAT,
         TASK_REQUEST,
         TASK_ACCEPT,

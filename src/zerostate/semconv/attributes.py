@@ -46,6 +46,18 @@ CONNECTION_CLOSE_REASON: Final = "connection.close_reason"
 CONNECTION_STOOD_S: Final = "connection.stood_s"
 """How long the peer was connected, in seconds."""
 
+RELAY_DIRECTION: Final = "relay.direction"
+"""What this peer has to do with the relayed connection."""
+
+RELAY_SOURCE: Final = "relay.src_peer"
+"""Who asks the relay. As a relay tells, until the handshake has proved it."""
+
+RELAY_DESTINATION: Final = "relay.dst_peer"
+"""Who is to be reached; of a reservation, the relay."""
+
+RELAY_VIA: Final = "relay.peer.id"
+"""The relay."""
+
 GOSSIP_SEQUENCE: Final = "gossip.sequence"
 """The author's count of messages published; two authors' do not compare."""
 

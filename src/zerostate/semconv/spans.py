@@ -35,6 +35,7 @@ __all__ = [
     "P2P_MESSAGE",
     "P2P_MESSAGE_CLIENT",
     "P2P_MESSAGE_SERVER",
+    "P2P_RELAY",
     "PAYMENT_CHANNEL_OPEN",
     "PAYMENT_CHANNEL_UPDATE",
     "PAYMENT_FLOW",
@@ -73,6 +74,9 @@ P2P_CONNECTION_CLOSE: Final = SpanSpec(
     "p2p.connection.close",
     "INTERNAL",
     "A peer's stay ends, and whoever waited for the peer is told",
+)
+P2P_RELAY: Final = SpanSpec(
+    "p2p.relay", "INTERNAL", "Have to do with a connection that goes through a relay"
 )
 P2P_MESSAGE: Final = SpanSpec(
     "p2p.message.{type}",
@@ -170,6 +174,7 @@ REGISTERED: Final[tuple[SpanSpec, ...]] = (
     P2P_HEALTH_CHECK,
     P2P_DHT,
     P2P_CONNECTION_CLOSE,
+    P2P_RELAY,
     P2P_MESSAGE,
     P2P_MESSAGE_CLIENT,
     P2P_MESSAGE_SERVER,

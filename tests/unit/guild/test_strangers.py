@@ -1,55 +1,238 @@
-"""guild.service: whoever knows a guild's topic is not one of its members."""
+"""What strangers, forgers and the greedy try with a guild, and that it is refused."""
 
-from contextlib import AsyncExitStack
+from collections import Counter
+from dataclasses import replace
 
+import pytest
 import trio
 
-from zerostate.errors import NotAMemberError
-from zerostate.guild import GuildConfig, GuildTracer, open_guilds
-from zerostate.guild.service import topic_of
-from zerostate.testing import FakeClock, SpanRecorder
-from zerostate.testing.peers import open_memory_peers
+from guild_world import OFFERS, WANTED, id_of, identity_of, open_guild_world
+from zerostate.errors import NotAMemberError, RemoteError, ZeroStateError
+from zerostate.guild import messages_pb2 as pb
+from zerostate.guild.keys import new_epoch_key, new_member_key, wrap_key
+from zerostate.guild.parts import topic_of
+from zerostate.guild.requests import JoinRequest, sign_join
+from zerostate.guild.transitions import open_transition, sign_transition
 
-CAPABILITIES = ((), ("wasm",))
+WITH_STRANGER = OFFERS | {"s": {}}
+
+
+def refused(world, name):
+    return {
+        what.removeprefix("guild.refused."): n
+        for what, n in world.guilds[name].stats().items()
+        if what.startswith("guild.refused.")
+    }
+
+
+def book_of(world, name):
+    return world.guilds[name]._parts.book
+
+
+async def publish(world, name, guild_id, message_type, body, **options):
+    topic = topic_of(guild_id)
+    await world.peers[name].publish(topic, message_type, body, **options)
+    await trio.testing.wait_all_tasks_blocked()
+
+
+def join_request(world, name, guild_id, **fields):
+    """A request to join, signed by `name`, with a fresh key."""
+    request = JoinRequest(
+        guild_id=guild_id,
+        creator=id_of("a"),
+        public_key=new_member_key().public,
+        capabilities=("wasm",),
+        at_unix_ns=world.clock.wall_ns(),
+    )
+    signed = sign_join(identity_of(name), replace(request, **fields))
+    return pb.Join(guild_id=guild_id, request=signed).SerializeToString()
 
 
 async def test_a_strangers_message_to_the_guild_is_refused(autojump_clock):
-    clock = FakeClock()
-    recorder = SpanRecorder()
-    authors = []
+    async with open_guild_world(WITH_STRANGER) as world:
+        guild_id = await world.form()
+        await publish(world, "s", guild_id, "task_request", b"", to=id_of("b"))
 
-    async def handler(guild_id, message):
-        authors.append(message.author)
+        assert world.received["b"] == []
+        assert refused(world, "b") == {"not_a_member": 1}
+        failed = world.spans("guild.receive_message", error_type=NotAMemberError.code)
+        assert len(failed) == 1
 
-    async with (
-        open_memory_peers(3, clock=clock, recorder=recorder) as peers,
-        AsyncExitStack() as stack,
-    ):
-        creator, member, stranger = peers
-        guilds = [
-            await stack.enter_async_context(
-                open_guilds(
-                    peer.node,
-                    GuildConfig(capabilities=capabilities),
-                    tracer=GuildTracer(recorder.provider),
-                    clock=clock,
+
+async def test_what_is_not_sealed_for_the_guild_is_refused(autojump_clock):
+    async with open_guild_world() as world:
+        guild_id = await world.form()
+        await publish(world, "a", guild_id, "task_request", b"in the clear")
+        sealed_for_all = b"\x01" + (3).to_bytes(8) + bytes(60)
+        await publish(world, "a", guild_id, "task_request", sealed_for_all)
+
+        assert world.received["b"] == []
+        assert refused(world, "b") == {
+            "guild_key": 2,
+            "guild_key.malformed": 1,
+            "guild_key.authentication": 1,
+        }
+
+
+async def test_an_invented_epoch_costs_one_question_a_second(autojump_clock):
+    async with open_guild_world() as world:
+        guild_id = await world.form()
+        invented = b"\x01" + (2**40).to_bytes(8) + bytes(60)
+        for _ in range(10):
+            await publish(world, "c", guild_id, "task_request", invented)
+        await trio.sleep(0.9)
+
+        assert refused(world, "b") == {"unknown_epoch": 10}
+        assert world.guilds["b"].stats()["guild.catch_ups"] == 1
+
+
+async def test_only_its_creator_changes_or_dissolves_a_guild(autojump_clock):
+    async with open_guild_world() as world:
+        guild_id = await world.form()
+        log = book_of(world, "c").find(guild_id).log
+        draft = log.draft("dissolve", at_unix_ns=world.clock.wall_ns())
+        forged = pb.Update(log=[sign_transition(identity_of("c"), draft)])
+        await publish(
+            world, "c", guild_id, "guild_dissolve", forged.SerializeToString()
+        )
+
+        assert set(world.views(guild_id).values()) == {(3, 3, "open")}
+        for name in "ab":
+            assert refused(world, name) == {"guild_log": 1, "guild_log.signer": 1}
+
+
+async def test_a_creator_cannot_tell_two_stories(autojump_clock):
+    async with open_guild_world() as world:
+        guild_id = await world.form()
+        held = book_of(world, "a").find(guild_id).log.since(2)[0]
+        other = replace(open_transition(held).transition, at_unix_ns=2**62)
+        forked = pb.Update(log=[sign_transition(identity_of("a"), other)])
+        await publish(world, "a", guild_id, "guild_update", forked.SerializeToString())
+
+        assert set(world.views(guild_id).values()) == {(3, 3, "open")}
+        for name in "bc":
+            assert refused(world, name) == {"guild_log": 1, "guild_log.fork": 1}
+
+
+async def test_a_replayed_update_changes_nothing(autojump_clock):
+    async with open_guild_world() as world:
+        guild_id = await world.form()
+        guild = book_of(world, "a").find(guild_id)
+        entries = guild.log.since(0)
+        old = wrap_key(
+            new_epoch_key(2),
+            guild_id=guild_id,
+            to=id_of("b"),
+            member_public=guild.membership.find(id_of("b")).public_key,
+        )
+        update = pb.Update(
+            log=entries, keys=[pb.WrappedKey(peer_id=id_of("b"), wrapped_key=old)]
+        )
+        await publish(world, "a", guild_id, "guild_update", update.SerializeToString())
+
+        assert set(world.views(guild_id).values()) == {(3, 3, "open")}
+        assert refused(world, "b") == {}
+
+
+@pytest.mark.parametrize("message_type", ["guild_update", "guild_join", "guild_leave"])
+async def test_garbage_is_refused_and_the_node_stays_up(message_type, autojump_clock):
+    async with open_guild_world(WITH_STRANGER) as world:
+        guild_id = await world.form()
+        if message_type == "guild_update":
+            await publish(world, "a", guild_id, message_type, b"\xff\xff")
+            assert refused(world, "b") == {"guild": 1}
+        else:
+            with pytest.raises(RemoteError, match="not a"):
+                await world.peers["s"].request(id_of("a"), message_type, b"\xff\xff")
+            assert refused(world, "a") == {"guild": 1}
+        assert set(world.views(guild_id, "abc").values()) == {(3, 3, "open")}
+
+
+async def test_a_request_to_join_serves_only_who_signed_it_and_once(autojump_clock):
+    async with open_guild_world(WITH_STRANGER) as world:
+        guild_id = await world.form(max_members=6)
+        ask = world.peers["s"].request
+        borrowed = join_request(world, "b", guild_id)
+        with pytest.raises(RemoteError, match="another peer's"):
+            await ask(id_of("a"), "guild_join", borrowed)
+        stale = join_request(
+            world, "s", guild_id, at_unix_ns=world.clock.wall_ns() - 200 * 10**9
+        )
+        with pytest.raises(RemoteError, match="200 s"):
+            await ask(id_of("a"), "guild_join", stale)
+        useless = join_request(world, "s", guild_id, capabilities=("gpu",))
+        with pytest.raises(RemoteError, match="wants one of"):
+            await ask(id_of("a"), "guild_join", useless)
+        assert world.view("a", guild_id).version == 3
+
+        good = join_request(world, "s", guild_id)
+        first = await ask(id_of("a"), "guild_join", good)
+        again = await ask(id_of("a"), "guild_join", good)
+        assert pb.Joined.FromString(first).log == pb.Joined.FromString(again).log
+        assert world.view("a", guild_id).version == 4
+
+
+async def test_heartbeats_and_leaves_of_strangers_are_refused(autojump_clock):
+    async with open_guild_world(WITH_STRANGER) as world:
+        guild_id = await world.form()
+        for message_type, body in (
+            ("guild_heartbeat", pb.Heartbeat(guild_id=guild_id)),
+            ("guild_leave", pb.Leave(guild_id=guild_id)),
+        ):
+            with pytest.raises(RemoteError, match="is not in"):
+                await world.peers["s"].request(
+                    id_of("a"), message_type, body.SerializeToString()
                 )
-            )
-            for peer, capabilities in zip(peers, CAPABILITIES, strict=False)
-        ]
-        guilds[1].on_message("task_request", handler)
-        formed = await guilds[0].create(wanted=("wasm",), members=1)
-        topic = topic_of(formed.guild_id)
+        assert refused(world, "a") == {"not_a_member": 2}
 
-        for sender in (stranger, creator):
-            await sender.node.publish(topic, "task_request", b"", to=member.peer_id)
-        await trio.testing.wait_all_tasks_blocked()
 
-        assert authors == [creator.peer_id]
-        assert member.node.stats()["handler.refused.not_a_member"] == 1
-    refused = [
-        span
-        for span in recorder.spans
-        if span.attributes.get("error.type") == NotAMemberError.code
-    ]
-    assert "guild.receive_message" in {span.name for span in refused}
+async def test_ten_thousand_joins_of_one_peer_cost_little_and_the_guild_lives(
+    autojump_clock,
+):
+    async with open_guild_world(WITH_STRANGER) as world:
+        guild_id = await world.form(max_members=6)
+        parts = world.guilds["a"]._parts
+        kept = []
+
+        async def keep(message):
+            kept.append(message)
+            return b""
+
+        # Below the network, which refuses most of them before they come so far.
+        world.peers["a"].handle("guild_join", keep)
+        body = join_request(world, "s", guild_id)
+        await world.peers["s"].request(id_of("a"), "guild_join", body)
+        handler = parts.counted(world.guilds["a"]._founder._on_join)
+        world.peers["a"].handle("guild_join", handler)
+        codes = Counter()
+        for _ in range(10_000):
+            try:
+                await handler(kept[0])
+            except ZeroStateError as exc:
+                codes[exc.code] += 1
+            else:
+                codes["answered"] += 1
+
+        assert codes == {"answered": 128, "overloaded": 10_000 - 128}
+        assert refused(world, "a")["overloaded"] == codes["overloaded"]
+        assert len(parts.book) == 1
+        assert world.view("a", guild_id).version == 4
+        # Nobody else is kept from joining.
+        assert (await world.guilds["a"].create(wanted=WANTED, members=2)).version == 3
+
+
+async def test_a_member_cannot_have_the_keys_changed_for_ever(autojump_clock):
+    async with open_guild_world(WITH_STRANGER) as world:
+        guild_id = await world.form(max_members=6)
+        codes = Counter()
+        for _ in range(50):
+            body = join_request(world, "s", guild_id)
+            try:
+                await world.peers["s"].request(id_of("a"), "guild_join", body)
+            except RemoteError as exc:
+                codes[exc.remote_code] += 1
+
+        assert codes["overloaded"] >= 40
+        assert set(codes) == {"overloaded"}
+        assert world.view("a", guild_id).version <= 4 + 2 * 6
+        assert world.view("b", guild_id).epoch == world.view("a", guild_id).epoch

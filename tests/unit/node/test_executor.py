@@ -123,6 +123,7 @@ def guilds_of(peer, **settings):
     return open_guilds(
         peer.node,
         GuildConfig(heartbeat_interval_s=1000, **settings),
+        identity=peer.identity,
         tracer=GuildTracer(peer.recorder.provider),
         clock=FakeClock(),
     )

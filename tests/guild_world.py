@@ -1,0 +1,148 @@
+"""Peers with guilds on a network in memory, on a clock that follows trio's."""
+
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import trio
+
+from zerostate.evidence.identity import Identity
+from zerostate.guild import GuildConfig, GuildTracer, open_guilds
+from zerostate.guild.parts import topic_of
+from zerostate.p2p import P2PConfig, P2PTracer, open_peer_node
+from zerostate.testing import SpanRecorder
+from zerostate.testing.network import MemoryNetwork
+from zerostate.units import NS_PER_S
+
+OFFERS = {
+    "a": {},
+    "b": {"capabilities": ("wasm",), "price_base": 5, "price_per_gigafuel": 7},
+    "c": {"capabilities": ("witness",)},
+}
+"""Who is there unless a test says otherwise: a requester, an executor, a witness."""
+
+WANTED = ("wasm", "witness")
+
+
+def identity_of(name):
+    return Identity(name.encode().ljust(32, b".")[:32])
+
+
+def id_of(name):
+    return identity_of(name).peer_id
+
+
+class TrioClock:
+    """Goes as trio's clock does, which may be virtual; can be set forward."""
+
+    def __init__(self, wall_ns=1_800_000_000 * NS_PER_S):
+        self._begin_ns = wall_ns
+        self._ahead_ns = 0
+
+    def wall_ns(self):
+        return self._begin_ns + self.monotonic_ns()
+
+    def monotonic_ns(self):
+        return round(trio.current_time() * NS_PER_S) + self._ahead_ns
+
+    def advance(self, seconds):
+        self._ahead_ns += round(seconds * NS_PER_S)
+
+
+class GuildWorld:
+    """Peers by their names, and what they recorded together."""
+
+    def __init__(self, offers=OFFERS, **settings):
+        self.offers = offers
+        self.settings = settings
+        self.network = MemoryNetwork()
+        self.recorder = SpanRecorder()
+        self.clock = TrioClock()
+        self.peers = {}
+        self.guilds = {}
+        self.received = {}
+
+    @asynccontextmanager
+    async def peer(self, name):
+        identity, provider = identity_of(name), self.recorder.provider
+        known = frozenset(id_of(each) for each in self.offers)
+        async with (
+            open_peer_node(
+                P2PConfig(known=known),
+                identity,
+                tracer=P2PTracer(provider),
+                clock=self.clock,
+                opener=self.network.opener(identity),
+            ) as peers,
+            open_guilds(
+                peers,
+                GuildConfig(**{**self.settings, **self.offers.get(name, {})}),
+                identity=identity,
+                tracer=GuildTracer(provider),
+                clock=self.clock,
+            ) as guilds,
+        ):
+            self.peers[name], self.guilds[name] = peers, guilds
+            inbox = self.received[name] = []
+
+            async def keep(_guild_id, message):
+                inbox.append(message)
+
+            guilds.on_message("task_request", keep)
+            yield
+
+    def host(self, name):
+        return self.network.find(id_of(name))
+
+    async def connect(self, *names):
+        for index, name in enumerate(names):
+            for other in names[:index]:
+                await self.peers[name].connect(self.peers[other].addresses[0])
+
+    async def form(self, members=None, **options):
+        """Return a guild that "a" has created, when all know all."""
+        workers = [o for o in self.offers.values() if o.get("capabilities")]
+        options.setdefault("wanted", WANTED)
+        formed = await self.guilds["a"].create(
+            members=len(workers) if members is None else members, **options
+        )
+        await trio.testing.wait_all_tasks_blocked()
+        return formed.guild_id
+
+    def view(self, name, guild_id):
+        return self.guilds[name].show(guild_id)
+
+    def views(self, guild_id, names=None):
+        return {
+            name: (view.version, view.epoch, view.state)
+            for name in names or self.guilds
+            for view in [self.view(name, guild_id)]
+        }
+
+    def lose_gossip(self, *receivers):
+        """Lose what goes to `receivers`, or all of it, on guilds' own topics."""
+        ids = {id_of(name) for name in receivers}
+        self.network.loses = lambda topic, _sender, receiver: (
+            topic.startswith(topic_of("")) and (not ids or receiver in ids)
+        )
+
+    def lose_nothing(self):
+        self.network.loses = lambda *_: False
+
+    def spans(self, name, **attributes):
+        wanted = {key.replace("_", "."): value for key, value in attributes.items()}
+        return [
+            span
+            for span in self.recorder.spans
+            if span.name == name and wanted.items() <= {**span.attributes}.items()
+        ]
+
+
+@asynccontextmanager
+async def open_guild_world(offers=OFFERS, *, apart=(), **settings):
+    """Run the peers of `offers`, each connected with each, but for those `apart`."""
+    world = GuildWorld(offers, **settings)
+    async with AsyncExitStack() as stack:
+        for name in offers:
+            await stack.enter_async_context(world.peer(name))
+        await world.connect(*(name for name in offers if name not in apart))
+        world.recorder.clear()
+        yield world
