@@ -35,6 +35,9 @@ TASK_PREFIX: Final = "task_"
 GuildHandler = Callable[[GuildId, Message], Awaitable[None]]
 """Acts on a member's message, inside ``guild.receive_message``."""
 
+GuildContinues = Callable[[GuildId, Message], bool]
+"""Tells whether a member's message goes on with its author's trace here."""
+
 _logger: Final = logging.getLogger("zerostate.guild")
 
 
@@ -90,7 +93,9 @@ class Messenger:
                 topic_of(guild_id), message_type, sealed
             )
 
-    def on_message(self, message_type: str, handler: GuildHandler) -> None:
+    def on_message(
+        self, message_type: str, handler: GuildHandler, continues: GuildContinues
+    ) -> None:
         """See `zerostate.guild.service.GuildService.on_message`."""
 
         async def receive(message: Message) -> None:
@@ -106,7 +111,16 @@ class Messenger:
                     raise refusal or GuildError("nothing was sealed")
                 await handler(guild_id, opened)
 
-        self._parts.peers.on_gossip(message_type, receive)
+        def goes_on(message: Message) -> bool:
+            try:
+                guild_id = guild_of(message)
+                opened = self._unseal(self._parts.book.find(guild_id), message)
+            except GuildError:
+                # `receive` waits for what is not there yet, and refuses the rest.
+                return True
+            return continues(guild_id, replace(message, body=opened.body))
+
+        self._parts.peers.on_gossip(message_type, receive, continues=goes_on)
 
     async def _try_open(
         self, guild_id: GuildId, message: Message

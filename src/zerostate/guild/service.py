@@ -19,7 +19,7 @@ from zerostate.guild.creating import Founder
 from zerostate.guild.joining import Joiner
 from zerostate.guild.liveness import Heart
 from zerostate.guild.membership import Membership
-from zerostate.guild.messaging import GuildHandler, Messenger
+from zerostate.guild.messaging import GuildContinues, GuildHandler, Messenger
 from zerostate.guild.parts import ANNOUNCE_TOPIC, Parts
 from zerostate.guild.tracing import GuildTracer
 from zerostate.guild.views import GuildView, view_ended, view_open
@@ -178,15 +178,28 @@ class GuildService:
         """
         return await self._messenger.broadcast(guild_id, message_type, body)
 
-    def on_message(self, message_type: str, handler: GuildHandler) -> None:
+    def on_message(
+        self,
+        message_type: str,
+        handler: GuildHandler,
+        *,
+        continues: GuildContinues = lambda _guild_id, _message: True,
+    ) -> None:
         """Have `handler` act on each message of `message_type` that a member sends.
 
         It gets the message opened: body, tracestate and baggage as the member gave them,
         and these are current inside. Refused, counted and logged are messages of who is
         no member, of observers, tasks for observers, and what no key of the guild opens;
         a key that is on its way is waited for.
+
+        Args:
+            message_type: A registered type.
+            handler: Acts on it.
+            continues: Whether the opened message goes on with its author's trace; if
+                not, there is a link. Not asked about a message whose key is still on
+                its way. Must be quick.
         """
-        self._messenger.on_message(message_type, handler)
+        self._messenger.on_message(message_type, handler, continues)
 
     def membership(self, guild_id: GuildId) -> Membership:
         """Return who belongs to the guild, as far as this peer knows.

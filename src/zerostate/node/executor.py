@@ -5,15 +5,11 @@ import logging
 from collections import OrderedDict
 from typing import Final, final
 
-import trio
 from google.protobuf.message import DecodeError
 
 from zerostate.errors import (
     EvidenceError,
     ExecutionError,
-    OverloadedError,
-    P2PError,
-    RemoteError,
     WireError,
     ZeroStateError,
 )
@@ -22,15 +18,19 @@ from zerostate.execution.runner import TaskOrder, TaskRunner
 from zerostate.guild import GuildService
 from zerostate.ids import GuildId, PeerId, TaskId, TraceIdHex, parse_task_id
 from zerostate.node import messages_pb2 as pb
+from zerostate.node.pinning import TaskTraces
 from zerostate.p2p import Message, PeerNode
 from zerostate.payment import ExpectedPayment
 
 MAX_EXPECTED_PAYMENTS: Final = 10_000
 """Tasks for which a payment is still expected; the oldest is given up first."""
 
-RESULT_PAUSES_S: Final = (1.0, 4.0)
-"""Waits before a result is sent for the second and the third, last time, in seconds: a
-peer that is overloaded or frozen for a moment does not cost a finished task."""
+RESULT_ATTEMPTS: Final = 3
+"""How often a result is sent until it is taken: a peer that is overloaded or frozen for
+a moment, or has to be connected with again, does not cost a finished task."""
+
+RESULT_TIMEOUT_S: Final = 36.0
+"""Longest that all attempts take together, in seconds."""
 
 _logger: Final = logging.getLogger("zerostate.node")
 
@@ -44,8 +44,11 @@ class Executor:
     ) -> None:
         self._peers = peers
         self._runner = runner
+        self._traces = TaskTraces()
         self._expected: OrderedDict[TaskId, ExpectedPayment] = OrderedDict()
-        guilds.on_message("task_request", self._on_request)
+        guilds.on_message(
+            "task_request", self._on_request, continues=self._is_in_its_trace
+        )
 
     def expects(self, task_id: TaskId) -> ExpectedPayment | None:
         """Return what the task earned here, or None if nothing is owed for it."""
@@ -55,30 +58,27 @@ class Executor:
         request = _parse_request(message, guild_id)
         requester = message.author
         task_id = parse_task_id(request.task_id)
+        if not self._traces.pin(requester, task_id, request.trace_id):
+            raise EvidenceError(f"{task_id} belongs to the trace of its first request")
         accepted = pb.TaskAccept(task_id=task_id).SerializeToString()
         reply = await self._peers.request(requester, "task_accept", accepted)
         result = await self._run(request, guild_id, requester, reply)
-        await self._send_result(requester, result)
+        await self._peers.request(
+            requester,
+            "task_result",
+            result.SerializeToString(),
+            timeout_s=RESULT_TIMEOUT_S,
+            attempts=RESULT_ATTEMPTS,
+        )
 
-    async def _send_result(self, requester: PeerId, result: pb.TaskResult) -> None:
-        """Send at least once: the requester takes the first and ignores the others."""
-        body = result.SerializeToString()
-        for pause_s in RESULT_PAUSES_S:
-            try:
-                await self._peers.request(requester, "task_result", body)
-            except P2PError as exc:
-                if not _may_succeed_later(exc):
-                    raise
-                _logger.warning(
-                    "result of %s not taken (%s); sending it again in %g s",
-                    result.task_id,
-                    exc,
-                    pause_s,
-                )
-            else:
-                return
-            await trio.sleep(pause_s)
-        await self._peers.request(requester, "task_result", body)
+    def _is_in_its_trace(self, _guild_id: GuildId, message: Message) -> bool:
+        """Whether the request's trace is its task's, which the first request decides."""
+        try:
+            task_id = parse_task_id(pb.TaskRequest.FromString(message.body).task_id)
+        except (DecodeError, ValueError):
+            # Refused when it is acted on.
+            return True
+        return self._traces.pin(message.author, task_id, message.carrier.trace_id)
 
     async def _run(
         self,
@@ -125,12 +125,6 @@ class Executor:
         while len(self._expected) > MAX_EXPECTED_PAYMENTS:
             given_up, _ = self._expected.popitem(last=False)
             _logger.warning("no payment came for %s; given up", given_up)
-
-
-def _may_succeed_later(failure: P2PError) -> bool:
-    if isinstance(failure, RemoteError):
-        return failure.remote_code == OverloadedError.code
-    return failure.retryable
 
 
 def _parse_request(message: Message, guild_id: GuildId) -> pb.TaskRequest:

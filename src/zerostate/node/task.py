@@ -28,6 +28,7 @@ from zerostate.guild import EXECUTES, GuildService, Membership
 from zerostate.ids import PeerId, TaskId, new_task_id
 from zerostate.node import messages_pb2 as pb
 from zerostate.node.evidence_check import ExpectedTask, check_receipt
+from zerostate.node.pinning import TaskTraces
 from zerostate.node.progress import Progress
 from zerostate.node.report import PaymentReport, TaskReport
 from zerostate.node.submission import TaskFiles, TaskSubmission, read_files
@@ -79,8 +80,12 @@ class Requester:
         self._payment_tracer = payment_tracer
         self._deposit = channel_deposit
         self._pending: dict[TaskId, _Pending] = {}
-        peers.handle("task_accept", self._on_accept)
-        peers.handle("task_result", self._on_result)
+        self._traces = TaskTraces()
+        for message_type, handler in (
+            ("task_accept", self._on_accept),
+            ("task_result", self._on_result),
+        ):
+            peers.handle(message_type, handler, continues=self._is_in_its_trace)
 
     async def run(self, submission: TaskSubmission, progress: Progress) -> TaskReport:
         """Run one task to its end, well or badly.
@@ -91,7 +96,9 @@ class Requester:
         report = TaskReport(new_task_id())
         try:
             with self._tracer.trace_task(report.task_id):
-                report.trace_id = TraceCarrier.inject().trace_id or "0" * 32
+                trace_id = TraceCarrier.inject().trace_id
+                self._traces.pin(self._peers.peer_id, report.task_id, trace_id)
+                report.trace_id = trace_id or "0" * 32
                 await progress(
                     "task.started", f"{report.task_id} has begun", _ids_of(report)
                 )
@@ -243,6 +250,16 @@ class Requester:
                 raise SignatureError("; ".join(verdict.problems))
 
     # What the executor asks and tells
+
+    def _is_in_its_trace(self, message: Message) -> bool:
+        """Whether what an executor sends is in the trace that its task belongs to."""
+        try:
+            # Every message that an executor sends begins with the task's id.
+            task_id = pb.TaskAccept.FromString(message.body).task_id
+        except DecodeError:
+            return True
+        carried = message.carrier.trace_id
+        return self._traces.agrees(self._peers.peer_id, task_id, carried)
 
     async def _on_accept(self, message: Message) -> bytes:
         accept = _parse_accept(message)
