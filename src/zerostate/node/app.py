@@ -22,6 +22,7 @@ from zerostate.guild import (
 from zerostate.node.commands import Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
+from zerostate.node.counterparts import Counterparts
 from zerostate.node.data_dir import hold_data_dir
 from zerostate.node.executor import Executor
 from zerostate.node.identity import load_or_create
@@ -149,7 +150,7 @@ async def open_layers(
     async with AsyncExitStack() as stack:
         peers = await stack.enter_async_context(
             open_peer_node(
-                config.p2p,
+                config.p2p_config,
                 identity,
                 tracer=P2PTracer(provider),
                 clock=clock,
@@ -176,6 +177,9 @@ async def open_layers(
             )
         )
         peers.relations.is_member = guilds.is_member_of_a_guild
+        counterparts = await Counterparts.load(channels)
+        channels.opened = counterparts.add
+        peers.relations.is_counterpart = counterparts.__contains__
         if EXECUTES in config.capabilities:
             tracer = ExecutionTracer(provider)
             runner = await stack.enter_async_context(

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -10,6 +10,7 @@ from zerostate.errors import ConfigError
 from zerostate.evidence.identity import parse_peer_id
 from zerostate.ids import PeerId
 from zerostate.node.ops_address import OpsAddress
+from zerostate.node.p2p_settings import p2p_problems
 from zerostate.p2p import P2PConfig
 from zerostate.p2p.address import check_listen_address, parse_peer_address
 from zerostate.p2p.dht import capability_key
@@ -46,6 +47,13 @@ class NodeConfig(BaseModel):
     """Addresses of peers to stay connected with, ``/ip4/…/tcp/…/p2p/<peer id>``: dialled
     at start and after a loss."""
 
+    relays: tuple[str, ...] = ()
+    """Addresses of peers through which others can reach this one; stays connected with
+    each."""
+
+    relay_service: bool = False
+    """Whether others can be reached through this peer."""
+
     allow: tuple[str, ...] = ()
     """Peer ids: if there are any, the only peers to have anything to do with."""
 
@@ -54,6 +62,10 @@ class NodeConfig(BaseModel):
 
     max_connections: Annotated[int, Field(ge=1, le=4096)] = 128
     """Connections in all, dialled and accepted. One more is refused and counted."""
+
+    p2p: dict[str, object] = {}
+    """More of the peer-to-peer layer's settings, by name: the numbers and switches of
+    `zerostate.p2p.config.P2PConfig` that have no setting of their own here."""
 
     known: tuple[str, ...] = ()
     """Peer ids whose traces this peer continues."""
@@ -131,7 +143,7 @@ class NodeConfig(BaseModel):
             check_listen_address(address)
         return addresses
 
-    @field_validator("bootstrap")
+    @field_validator("bootstrap", "relays")
     @classmethod
     def _check_peer_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
         for address in addresses:
@@ -142,6 +154,19 @@ class NodeConfig(BaseModel):
     @classmethod
     def _check_ops_listen(cls, address: str | None) -> str | None:
         return None if address is None else str(OpsAddress.parse(address))
+
+    @field_validator("p2p")
+    @classmethod
+    def _check_p2p(cls, settings: dict[str, object]) -> dict[str, object]:
+        problems = list(p2p_problems(settings, frozenset(cls.model_fields)))
+        if not problems:
+            try:
+                P2PConfig(**cast("dict[str, Any]", settings))
+            except ConfigError as exc:
+                problems = [problem.removeprefix("p2p.") for problem in exc.problems]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return settings
 
     @field_validator("trust")
     @classmethod
@@ -158,7 +183,7 @@ class NodeConfig(BaseModel):
         return TrustPolicy.from_mapping(self.trust)
 
     @property
-    def p2p(self) -> P2PConfig:
+    def p2p_config(self) -> P2PConfig:
         """The settings of the peer-to-peer layer.
 
         Raises:
@@ -167,6 +192,8 @@ class NodeConfig(BaseModel):
         return P2PConfig(
             listen=self.listen,
             bootstrap=self.bootstrap,
+            relays=self.relays,
+            relay_service=self.relay_service,
             allow=frozenset(map(PeerId, self.allow)),
             deny=frozenset(map(PeerId, self.deny)),
             max_connections=self.max_connections,
@@ -174,6 +201,7 @@ class NodeConfig(BaseModel):
             trust=self.trust_policy,
             health_interval_s=self.health_interval_s,
             dht=self.dht,
+            **cast("dict[str, Any]", self.p2p),
         )
 
     @property
@@ -210,7 +238,7 @@ class NodeConfig(BaseModel):
                 f"data_dir: {socket} is longer than the {MAX_SOCKET_PATH_BYTES} bytes"
                 " of a Unix socket's path; choose a shorter directory"
             )
-        _ = config.p2p
+        _ = config.p2p_config
         return config
 
 

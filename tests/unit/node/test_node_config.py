@@ -65,3 +65,74 @@ def test_a_trust_policy_is_read_and_checked(tmp_path):
     assert config.trust_policy.stranger is Treatment.IGNORE
     with pytest.raises(ConfigError, match=r"trust.nobody: unknown"):
         load(tmp_path, {**fields, "trust": {"banned": "continue", "nobody": 1}})
+
+
+def test_the_network_is_configured_as_the_file_says(tmp_path):
+    known, denied = (Identity.generate().peer_id for _ in range(2))
+    address = f"/ip4/127.0.0.1/tcp/4001/p2p/{known}"
+    config = load(
+        tmp_path,
+        {
+            "service_name": "a",
+            "data_dir": str(tmp_path),
+            "listen": ["/ip4/127.0.0.1/tcp/4002"],
+            "bootstrap": [address],
+            "relays": [address],
+            "relay_service": True,
+            "deny": [denied],
+            "known": [known],
+            "max_connections": 7,
+            "health_interval_s": 5,
+            "p2p": {"request_timeout_s": 3, "ping_misses": 4},
+        },
+    ).p2p_config
+
+    assert config.listen == ("/ip4/127.0.0.1/tcp/4002",)
+    assert config.bootstrap == config.relays == (address,)
+    assert config.relay_service is True
+    assert (config.deny, config.known) == ({denied}, {known})
+    assert (config.max_connections, config.health_interval_s) == (7, 5)
+    assert (config.request_timeout_s, config.ping_misses) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"request_timout_s": 1}, "no such setting; did you mean request_timeout_s"),
+        ({"max_connections": 1}, "is set beside p2p"),
+        ({"trust": {}}, "is set beside p2p"),
+        ({"ping_misses": 1.5}, "1.5 is not a whole number"),
+        ({"ping_misses": True}, "True is not a whole number"),
+        ({"ping_timeout_s": "1"}, "'1' is not a number"),
+        ({"ping_timeout_s": 1e9}, "not between"),
+    ],
+)
+def test_what_is_wrong_with_the_networks_other_settings_is_told(
+    tmp_path, settings, problem
+):
+    fields = {"service_name": "a", "data_dir": str(tmp_path), "p2p": settings}
+    with pytest.raises(ConfigError, match="p2p: ") as caught:
+        load(tmp_path, fields)
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("listen", ["/ip4/127.0.0.1"]),
+        ("bootstrap", ["/ip4/127.0.0.1/tcp/1"]),
+        ("relays", ["nowhere"]),
+        ("allow", ["nobody"]),
+        ("deny", ["nobody"]),
+        ("max_connections", 0),
+        ("ops_listen", "127.0.0.1"),
+        ("loop_stuck_after_s", 0),
+        ("health_interval_s", -1),
+        ("background_sampling_rate", 2),
+        ("servce_name", "a"),
+    ],
+)
+def test_each_setting_of_the_service_is_checked(tmp_path, name, value):
+    fields = {"service_name": "a", "data_dir": str(tmp_path), name: value}
+    with pytest.raises(ConfigError, match=f"^{name}: "):
+        load(tmp_path, fields)
