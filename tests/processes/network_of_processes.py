@@ -1,0 +1,288 @@
+"""Many peers as many processes, and a stack that takes their spans."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+from processes.peer_process import PeerPlan, PeerProcess, RefusedError
+from processes.stored_traces import StoredTraces, assert_books_balance
+from stack_process import StackProcess
+from zerostate.node.identity import load_or_create
+
+Topology = Literal["full", "ring", "star", "none"]
+
+TASKS = Path(__file__).parents[2] / "examples" / "tasks"
+WORD_COUNT = TASKS / "word_count.wasm"
+LOOP = TASKS / "loop.wasm"
+"""Runs until it is stopped."""
+
+STARTING_AT_ONCE = 4
+"""Starting a process takes some 1.3 s of a core; more at once only get in the way of
+each other, and of the watchdogs of those that run."""
+
+EXPORT_DELAY_S = 0.2
+"""As in the demo: what a killed peer has not exported by then is lost."""
+
+QUIET_S = 30.0
+"""Longest wait until nothing is under way any more."""
+
+QUIET_POLL_S = 1.0
+
+POLL_S = 0.05
+"""Between two looks for something that another process is about to do."""
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What one task came to, as its requester reported it."""
+
+    requester: str
+    report: Mapping[str, Any]
+    error_code: str | None
+    error_message: str
+    took_s: float
+
+    @property
+    def trace_id(self) -> str:
+        return self.report.get("trace_id", "")
+
+
+class ProcessNetwork:
+    """The peers that run. Made by `network_of`."""
+
+    def __init__(
+        self, peers: Sequence[PeerProcess], directory: Path, stack: StackProcess | None
+    ) -> None:
+        self.peers = peers
+        self._stack = stack
+        self._input = directory / "input.txt"
+        self._input.write_text("some words to count\n" * 20)
+        self._workers = ThreadPoolExecutor(32)
+
+    @property
+    def stack(self) -> StackProcess:
+        """The stack."""
+        assert self._stack is not None, "this network was started without a stack"
+        return self._stack
+
+    def __getitem__(self, name: str) -> PeerProcess:
+        return next(peer for peer in self.peers if peer.name == name)
+
+    def connect(self, topology: Topology) -> None:
+        """Have peers dial each other: all pairs, in a circle, or all to the first."""
+        for dialer, listener in _edges(self.peers, topology):
+            dialer.call("connect", address=listener.address)
+
+    def submit(
+        self,
+        requester: PeerProcess,
+        *,
+        members: int,
+        module: Path = WORD_COUNT,
+        deadline_s: float = 30.0,
+        tell: Callable[[str], None] = lambda _stage: None,
+    ) -> TaskResult:
+        """Run one task; a failure is a result too."""
+        started_s = time.monotonic()
+        code, message = None, ""
+        try:
+            report = requester.call_telling(
+                "submit",
+                tell,
+                deadline_s + 60.0,
+                module_path=str(module),
+                input_path=str(self._input),
+                members=members,
+                deadline_s=deadline_s,
+            )
+        except RefusedError as exc:
+            report, code, message = exc.data, exc.code, str(exc)
+        took_s = time.monotonic() - started_s
+        return TaskResult(requester.name, report, code, message, took_s)
+
+    def submit_soon(
+        self, requester: PeerProcess, **options: Any
+    ) -> "Future[TaskResult]":
+        """Run one task in the background."""
+        return self._workers.submit(self.submit, requester, **options)
+
+    def submit_many(
+        self, requesters: Sequence[PeerProcess], count: int, *, members: int
+    ) -> list[TaskResult]:
+        """Run `count` tasks: all requesters at once, each one task at a time."""
+
+        def work(requester: PeerProcess, share: int) -> list[TaskResult]:
+            return [self.submit(requester, members=members) for _ in range(share)]
+
+        shares = [
+            count // len(requesters) + (number < count % len(requesters))
+            for number in range(len(requesters))
+        ]
+        working = [
+            self._workers.submit(work, requester, share)
+            for requester, share in zip(requesters, shares, strict=True)
+        ]
+        return [result for each in working for result in each.result()]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The name of each peer by its id."""
+        return {peer.peer_id: peer.name for peer in self.peers}
+
+    def stored_traces(self) -> StoredTraces:
+        """Read all that the stack has stored, once nothing is under way any more.
+
+        What members do after a task has ended, such as leaving its guild, and the
+        loops in the background go on: a span may be stored before its parent has
+        ended. So this looks again until no parent is missing, or gives up.
+        """
+        deadline_s = time.monotonic() + QUIET_S
+        while True:
+            self.flush()
+            before = self.stack.get("/api/zs/ledger")["storedSpans"]
+            stored = StoredTraces.read(self.stack)
+            quiet = before == self.stack.get("/api/zs/ledger")["storedSpans"]
+            late = time.monotonic() > deadline_s
+            if late or (quiet and not any(trace.orphans for trace in stored)):
+                if quiet:
+                    assert_books_balance(self.stack, stored)
+                return stored
+            time.sleep(QUIET_POLL_S)
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """Return the counters of each peer that runs."""
+        return {peer.name: peer.stats() for peer in self.peers if peer.is_running}
+
+    def totals(self) -> Counter[str]:
+        """Return the counters of all peers, added up."""
+        return sum(map(Counter, self.stats().values()), Counter())
+
+    def rss_bytes(self) -> dict[str, int]:
+        """Return the memory of each peer."""
+        return {peer.name: peer.rss_bytes() for peer in self.peers if peer.is_running}
+
+    def flush(self) -> None:
+        """Have every peer that runs export what it has."""
+        running = [peer for peer in self.peers if peer.is_running]
+        flushing = [
+            self._workers.submit(peer.call, "flush", timeout_s=10.0) for peer in running
+        ]
+        for peer, each in zip(running, flushing, strict=True):
+            assert each.result()["flushed"], f"{peer.name} could not export its spans"
+
+    def close(self) -> None:
+        """End every peer."""
+        for peer in self.peers:
+            peer.tell_to_end()
+        for peer in self.peers:
+            peer.end()
+        self._workers.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def network_of(
+    plans: Sequence[PeerPlan],
+    directory: Path,
+    *,
+    with_stack: bool = True,
+    all_known: bool = True,
+    topology: Topology = "full",
+) -> Iterator[ProcessNetwork]:
+    """Start peers and stack, connect the peers, and end everything.
+
+    Args:
+        plans: One a peer.
+        directory: For configurations, identities, logs and traces; its path must be
+            short enough for a Unix socket's.
+        with_stack: Start a stack that takes the spans.
+        all_known: Whether each peer's ``known`` names all others.
+        topology: Who dials whom at first.
+    """
+    with _maybe_stack(directory, wanted=with_stack) as stack:
+        peers = [_prepare(plan, directory) for plan in plans]
+        network = ProcessNetwork(peers, directory, stack)
+        try:
+            endpoint = stack.ready["otlp_http"] if stack else "127.0.0.1:9"
+            configs = [
+                _config(peer, peers if all_known else (), endpoint, tracing=with_stack)
+                for peer in peers
+            ]
+            start_all(list(zip(peers, configs, strict=True)))
+            network.connect(topology)
+            yield network
+        finally:
+            network.close()
+
+
+def start_all(starting: Sequence[tuple[PeerProcess, Mapping[str, Any]]]) -> None:
+    """Start peers, `STARTING_AT_ONCE` at once, and wait until all are ready."""
+    for first in range(0, len(starting), STARTING_AT_ONCE):
+        wave = starting[first : first + STARTING_AT_ONCE]
+        for peer, config in wave:
+            peer.start(config)
+        for peer, _ in wave:
+            peer.wait_ready()
+
+
+def wait_until(
+    is_so: Callable[[], object], what: str, *, timeout_s: float = 10.0
+) -> float:
+    """Wait for what other processes bring about; return after how many seconds."""
+    started_s = time.monotonic()
+    while not is_so():
+        if time.monotonic() - started_s > timeout_s:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(POLL_S)
+    return time.monotonic() - started_s
+
+
+def _prepare(plan: PeerPlan, directory: Path) -> PeerProcess:
+    own = directory / plan.name
+    own.mkdir(mode=0o700)
+    return PeerProcess(plan, load_or_create(own / "identity.key").peer_id, own)
+
+
+def _config(
+    peer: PeerProcess, known: Iterable[PeerProcess], endpoint: str, *, tracing: bool
+) -> dict[str, Any]:
+    return {
+        "service_name": peer.name,
+        "data_dir": str(peer.directory),
+        "known": [other.peer_id for other in known if other is not peer],
+        "capabilities": list(peer.plan.capabilities),
+        "otlp_endpoint": endpoint,
+        "export_delay_s": EXPORT_DELAY_S,
+        "background_sampling_rate": 1.0,
+        "tracing": tracing,
+        "die_with_parent": True,
+        **peer.plan.settings,
+    }
+
+
+@contextmanager
+def _maybe_stack(directory: Path, *, wanted: bool) -> Iterator[StackProcess | None]:
+    if not wanted:
+        yield None
+        return
+    with StackProcess(directory / "traces") as stack:
+        yield stack
+
+
+def _edges(
+    peers: Sequence[PeerProcess], topology: Topology
+) -> Iterable[tuple[PeerProcess, PeerProcess]]:
+    match topology:
+        case "full":
+            return combinations(peers, 2)
+        case "ring":
+            return zip(peers, [*peers[1:], peers[0]], strict=True)
+        case "star":
+            return ((peer, peers[0]) for peer in peers[1:])
+        case "none":
+            return ()
