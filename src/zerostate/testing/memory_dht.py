@@ -6,10 +6,12 @@ part and that connections lead to, over others that take part.
 """
 
 import hashlib
-from typing import TYPE_CHECKING, Final, final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, final
 
 import trio
 
+from zerostate.ids import PeerId
 from zerostate.p2p.dht_host import (
     MAX_PROVIDERS,
     REPLICAS,
@@ -18,21 +20,38 @@ from zerostate.p2p.dht_host import (
     RecordRules,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from zerostate.ids import PeerId
-    from zerostate.testing.network import MemoryHost
-
 PEER_TIMEOUT_S: Final = 2.0
 """How long an operation waits for all frozen peers together, in seconds."""
+
+
+class Peer(Protocol):
+    """As much of a host in memory as the table needs."""
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Whose host it is."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it can be dialled."""
+
+    @property
+    def neighbours(self) -> Mapping[PeerId, "Peer"]:
+        """The connected hosts."""
+
+    @property
+    def dht(self) -> "MemoryDht":
+        """Its part of the table."""
+
+    async def awake(self) -> None:
+        """Return when it is not frozen."""
 
 
 @final
 class MemoryDht:
     """One host's part of the table."""
 
-    def __init__(self, host: "MemoryHost") -> None:
+    def __init__(self, host: Peer) -> None:
         self._host = host
         self._rules: RecordRules | None = None
         self._values: dict[str, bytes] = {}
@@ -78,7 +97,7 @@ class MemoryDht:
                 peer.take(key, best)
         return self._held(best, self._seen(key, closest))
 
-    async def find_peer(self, peer_id: "PeerId") -> tuple[str, ...]:
+    async def find_peer(self, peer_id: PeerId) -> tuple[str, ...]:
         """Return where `peer_id` can be dialled."""
         others = [self, *await self._closest(peer_id)]
         for other in others:
@@ -129,14 +148,14 @@ class MemoryDht:
         while len(listed) > MAX_PROVIDERS:
             listed.pop(next(iter(listed)))
 
-    def _seen(self, key: str, peers: "Sequence[MemoryDht]") -> "dict[PeerId, bytes]":
+    def _seen(self, key: str, peers: Sequence["MemoryDht"]) -> dict[PeerId, bytes]:
         return {
             peer._host.peer_id: peer._values[key]  # noqa: SLF001  # of this class
             for peer in (self, *peers)
             if key in peer._values and self.rules.valid(key, peer._values[key])  # noqa: SLF001  # of this class
         }
 
-    def _held(self, best: bytes, seen: "dict[PeerId, bytes]") -> Held:
+    def _held(self, best: bytes, seen: dict[PeerId, bytes]) -> Held:
         me = self._host.peer_id
         holders = [peer for peer, value in seen.items() if value == best]
         return Held(best, len([peer for peer in holders if peer != me]))
@@ -145,8 +164,8 @@ class MemoryDht:
         index = self.rules.select(key, values)
         return None if index is None else values[index]
 
-    def _reachable(self) -> "dict[PeerId, MemoryHost]":
-        found: dict[PeerId, MemoryHost] = {self._host.peer_id: self._host}
+    def _reachable(self) -> dict[PeerId, Peer]:
+        found: dict[PeerId, Peer] = {self._host.peer_id: self._host}
         ahead = [self._host]
         while ahead:
             for peer_id, other in ahead.pop().neighbours.items():
@@ -156,11 +175,11 @@ class MemoryDht:
         del found[self._host.peer_id]
         return found
 
-    async def _closest(self, key: str) -> "list[MemoryDht]":
+    async def _closest(self, key: str) -> list["MemoryDht"]:
         self.rules  # noqa: B018  # it says so if this was not started
-        awake: list[MemoryHost] = []
+        awake: list[Peer] = []
 
-        async def reach(host: "MemoryHost") -> None:
+        async def reach(host: Peer) -> None:
             await host.awake()
             awake.append(host)
 
