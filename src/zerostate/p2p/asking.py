@@ -133,8 +133,9 @@ class Requests:
             if isinstance(outcome, Message):
                 return outcome
             if not isinstance(outcome, RequestTimeoutError):
-                await self._presence.wait_here(asked.peer_id)
+                # First the pause: a stream breaks a moment before its peer is gone.
                 await trio.sleep(pause_s)
+                await self._presence.wait_here(asked.peer_id)
                 pause_s *= PAUSE_FACTOR
             self._counts["requests.sent_again"] += 1
             self._tracer.record_repeat(attempt, outcome)

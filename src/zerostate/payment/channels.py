@@ -6,7 +6,7 @@ is worth what the payer's word is worth. What both signed is evidence that anyon
 verify (`zerostate.evidence.channel`).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, final
 
@@ -40,6 +40,10 @@ from zerostate.units import Minor
 class ChannelManager:
     """Both ends' operations on this peer's channels. Made by `open_channels`.
 
+    Attributes:
+        opened: Called with the other party whenever a channel is open; set by the node.
+            Must not raise.
+
     Cancellation: a state that was signed is durable or was not sent. A cancelled
     operation may have reached the counterparty; calling it again finishes it.
     """
@@ -51,6 +55,7 @@ class ChannelManager:
         self._ledger: Final = ledger
         self._payer: Final = Payer(party, ledger, counterparty)
         self._payee: Final = Payee(party, ledger)
+        self.opened: Callable[[PeerId], None] = _nobody_asks
 
     @property
     def address(self) -> EthAddress:
@@ -91,7 +96,9 @@ class ChannelManager:
             EvidenceError: The answer is malformed, or its address binding is wrong.
             StoreError: The disk refused; nothing was sent.
         """
-        return await self._payer.open_channel(peer_id, deposit, needed=needed)
+        channel_id = await self._payer.open_channel(peer_id, deposit, needed=needed)
+        self.opened(peer_id)
+        return channel_id
 
     async def pay(
         self, channel_id: ChannelId, amount: Minor, *, task_id: TaskId, receipt: bytes
@@ -175,7 +182,9 @@ class ChannelManager:
             PaymentError: Another chain or contract, or no room.
             StoreError: The disk refused; nothing was accepted.
         """
-        return await self._payee.on_channel_open(author, body)
+        answer = await self._payee.on_channel_open(author, body)
+        self.opened(author)
+        return answer
 
     async def on_payment_update(self, author: PeerId, body: bytes) -> bytes:
         """Answer ``payment_update``: check a payment and counter-sign it.
@@ -246,6 +255,10 @@ async def open_channels(
         yield ChannelManager(party, Ledger(store, clock), counterparty)
     finally:
         await store.close()
+
+
+def _nobody_asks(_peer_id: PeerId) -> None:
+    pass
 
 
 def _raise_problems(verdict: PaymentVerdict) -> None:

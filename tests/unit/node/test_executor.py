@@ -1,21 +1,19 @@
 """node.executor on a network in memory and a virtual clock; the runner is a fake."""
 
 import hashlib
-import itertools
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
-from zerostate.errors import ExecutorBusyError, NotAMemberError, OverloadedError
+from zerostate.errors import ExecutorBusyError, NotAMemberError
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.execution.runner import TaskExecution
 from zerostate.execution.usage import Usage
 from zerostate.guild import GuildConfig, GuildTracer, open_guilds
 from zerostate.ids import new_guild_id, new_task_id
 from zerostate.node import messages_pb2 as pb
-from zerostate.node.executor import RESULT_PAUSES_S, Executor
-from zerostate.p2p import P2PConfig
+from zerostate.node.executor import RESULT_ATTEMPTS, RESULT_TIMEOUT_S, Executor
 from zerostate.payment import ExpectedPayment
 from zerostate.telemetry import TraceCarrier
 from zerostate.testing import FakeClock
@@ -25,7 +23,6 @@ from zerostate.units import Minor
 INPUT = b"what the module reads"
 RECEIPT = b"a sealed receipt"
 USAGE = Usage(fuel_used=1, memory_peak_bytes=2, cpu_time_ns=3, wall_time_ns=4)
-REQUEST_TIMEOUT_S = P2PConfig().request_timeout_s
 
 
 class FakeRunner:
@@ -50,6 +47,7 @@ class Asked:
     def __init__(self, requester, executor, guilds, guild_id):
         self.requester = requester
         self.peers = executor.node
+        self.recorder = executor.recorder
         self.guilds = guilds
         self.guild_id = guild_id
         self.runner = FakeRunner()
@@ -188,48 +186,57 @@ async def test_a_request_without_a_task_id_is_refused(asked, autojump_clock):
     assert await asked.send_refused(task_id="1") == {"handler.refused.wire"}
 
 
-async def overloaded():
-    raise OverloadedError("come again")
-
-
 async def not_expected():
     raise NotAMemberError("no such task")
 
 
+async def answered_late():
+    await trio.sleep(RESULT_TIMEOUT_S / RESULT_ATTEMPTS + 1)
+
+
 async def never_answered():
-    await trio.sleep(2 * REQUEST_TIMEOUT_S)
+    await trio.sleep_forever()
 
 
-async def test_a_result_that_is_not_confirmed_in_time_is_sent_again(
+async def test_a_result_that_is_not_confirmed_in_time_is_sent_again_and_acted_on_once(
     asked, autojump_clock
 ):
-    asked.on_result = [never_answered]
+    asked.on_result = [answered_late]
     await asked.send()
 
-    (first_s, first), (second_s, second) = asked.results
-    assert first == second
-    assert second_s - first_s == pytest.approx(REQUEST_TIMEOUT_S + RESULT_PAUSES_S[0])
+    assert len(asked.results) == 1
+    assert asked.peers.stats()["requests.sent_again"] == 1
+    assert asked.requester.node.stats()["requests.repeated"] == 1
     assert len(asked.runner.orders) == 1
     assert not [name for name in asked.peers.stats() if "handler." in name]
 
 
-async def test_a_result_for_which_the_requester_has_no_room_is_sent_again(
+async def test_a_result_is_given_up_after_the_last_attempt(asked, autojump_clock):
+    asked.on_result = [never_answered]
+    await asked.send()
+
+    assert asked.peers.stats()["requests.sent_again"] == RESULT_ATTEMPTS - 1
+    assert asked.peers.stats()["handler.refused.request_timeout"] == 1
+
+
+async def test_a_second_request_in_another_trace_is_linked_and_refused(
     asked, autojump_clock
 ):
-    asked.on_result = [overloaded, overloaded]
+    await asked.send()
     await asked.send()
 
-    times_s = [time_s for time_s, _ in asked.results]
-    pauses_s = [later - earlier for earlier, later in itertools.pairwise(times_s)]
-    assert pauses_s == pytest.approx(RESULT_PAUSES_S)
-
-
-async def test_a_result_is_given_up_after_the_last_attempt(asked, autojump_clock):
-    asked.on_result = [never_answered] * 9
-    await asked.send()
-
-    assert len(asked.results) == 1 + len(RESULT_PAUSES_S) == 3
-    assert asked.peers.stats()["handler.refused.request_timeout"] == 1
+    assert len(asked.runner.orders) == 1
+    assert asked.peers.stats()["handler.refused.evidence"] == 1
+    first, second = [
+        span
+        for span in asked.recorder.spans
+        if span.name == "p2p.gossip.deliver"
+        and span.attributes["message.type"] == "task_request"
+    ]
+    assert first.parent is not None
+    assert second.parent is None
+    (link,) = second.links
+    assert link.attributes["zerostate.link.trust"] == "known"
 
 
 async def test_a_result_that_is_refused_is_not_sent_again(asked, autojump_clock):

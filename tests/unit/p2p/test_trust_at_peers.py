@@ -33,14 +33,63 @@ def parents(bob):
     return [span.parent is not None for span in bob.recorder.spans]
 
 
-async def test_a_known_peer_is_continued_with_its_baggage():
+async def test_a_known_peer_is_continued_without_its_baggage():
     async with open_memory_peers(2) as (alice, bob):
         seen = listen(bob)
         await ask(alice, bob)
 
-        assert seen == [{"user": "alice"}]
+        assert seen == [{}]
         assert bob.node.stats()["trust.known.continue"] == 1
     assert parents(bob) == [True]
+
+
+async def test_a_member_is_continued_with_its_baggage():
+    async with open_memory_peers(2) as (alice, bob):
+        for peer in (alice, bob):
+            peer.node.relations.is_member = lambda peer_id: True
+        seen = listen(bob)
+        await ask(alice, bob)
+
+        assert seen == [{"user": "alice"}]
+        assert bob.node.stats()["trust.member.continue"] == 1
+    assert parents(bob) == [True]
+
+
+async def test_of_several_relations_the_strongest_counts():
+    async with open_memory_peers(2) as (alice, bob):
+        relations = bob.node.relations
+
+        def relation():
+            return bob.node._trust.relation(alice.peer_id)
+
+        assert relation() is Relation.KNOWN
+        relations.is_member = lambda peer_id: peer_id == alice.peer_id
+        assert relation() is Relation.MEMBER
+        relations.is_counterpart = lambda peer_id: peer_id == alice.peer_id
+        assert relation() is Relation.COUNTERPART
+        assert bob.node.trusted(alice.peer_id)
+        bob.node.access.ban(alice.peer_id, 60, "a test")
+        assert relation() is Relation.BANNED
+        assert not bob.node.trusted(alice.peer_id)
+        assert bob.node._trust.relation(bob.peer_id) is Relation.KNOWN
+        bob.node._trust._known.clear()
+        assert bob.node._trust.relation(bob.peer_id) is Relation.STRANGER
+
+
+async def test_a_request_that_does_not_concern_us_is_linked():
+    async with open_memory_peers(2) as (alice, bob):
+        asked = []
+
+        async def handler(message):
+            return b""
+
+        bob.node.handle("guild_join", handler, continues=asked.append)
+        await ask(alice, bob)
+
+        assert [message.author for message in asked] == [alice.peer_id]
+    (span,) = bob.recorder.spans
+    assert span.parent is None
+    assert span.links[0].attributes["zerostate.link.trust"] == "known"
 
 
 async def test_a_strangers_baggage_does_not_reach_the_handler():

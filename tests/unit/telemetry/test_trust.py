@@ -31,9 +31,21 @@ def admit(trust, relation, author="eve", carrier=CARRIER, **more):
     return trust.admit(carrier, author=author, relation=relation, **more)
 
 
-@pytest.mark.parametrize("relation", set(Relation) - set(OUTSIDERS))
-def test_who_is_trusted_is_continued_with_everything(relation):
+@pytest.mark.parametrize("relation", [Relation.COUNTERPART, Relation.KNOWN])
+def test_who_is_trusted_without_being_a_member_is_continued_without_baggage(relation):
     trust, _ = gate()
+    admission = admit(trust, relation)
+
+    span = trace.get_current_span(admission.context).get_span_context()
+    assert admission.treatment is Treatment.CONTINUE
+    assert f"{span.trace_id:032x}" == TRACE
+    assert set(span.trace_state) == {"ot"}
+    assert baggage.get_all(admission.context) == {}
+
+
+@pytest.mark.parametrize("relation", set(Relation) - set(OUTSIDERS))
+def test_who_has_full_context_is_continued_with_everything(relation):
+    trust, _ = gate(full_context=set(Relation) - set(OUTSIDERS))
     admission = admit(trust, relation)
 
     span = trace.get_current_span(admission.context).get_span_context()
