@@ -1,7 +1,7 @@
 """What the tests of `zerostate.p2p.host.Host` share: who listens, and how to wait."""
 
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import trio
 
@@ -92,3 +92,42 @@ def host_opener(kind):
             yield pairs
 
     return open_all
+
+
+class RelayRecorder:
+    """A listener of relaying that remembers."""
+
+    def __init__(self):
+        self.wanted = lambda _peer_id: True
+        self.events = []
+
+    def relays_for(self, peer_id):
+        return self.wanted(peer_id)
+
+    def granted(self, peer_id):
+        self.events.append(("granted", peer_id))
+
+    def refused(self, peer_id, reason):
+        self.events.append(("refused", peer_id, reason))
+
+    def circuit_ended(self, passed_bytes, reason):
+        self.events.append(("ended", reason))
+
+    @contextmanager
+    def forwarding(self, source, destination):
+        with self._covering("forward", source, destination):
+            yield
+
+    @contextmanager
+    def accepting(self, relay, source):
+        with self._covering("accept", relay, source):
+            yield
+
+    @contextmanager
+    def _covering(self, *what):
+        try:
+            yield
+        except Exception as exc:
+            self.events.append((*what, type(exc).__name__))
+            raise
+        self.events.append((*what, "ok"))

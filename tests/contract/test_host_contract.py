@@ -86,6 +86,25 @@ async def test_a_closed_stream_ends_the_other_ends_reading(open_hosts):
             await stream.write(b"late")
 
 
+async def test_a_cancelled_write_breaks_no_other_stream(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, of_alice), (bob, of_bob)]:
+        await alice.connect(bob.addresses[0])
+        other = await alice.open_stream(BOB.peer_id)
+        for _ in range(10):
+            doomed = await alice.open_stream(BOB.peer_id)
+            with trio.move_on_after(0) as scope:
+                await doomed.write(b"x" * 100)
+                await trio.lowlevel.checkpoint()
+            assert scope.cancelled_caught
+            await doomed.aclose()
+            with trio.fail_after(5):
+                await other.write(b"\0\0\0\1x")
+                assert await other.read_exactly(1) == b"x"
+
+        assert of_alice.presence == [("connected", BOB.peer_id)]
+        assert of_bob.presence == [("connected", ALICE.peer_id)]
+
+
 async def test_a_lost_connection_ends_blocked_reads(open_hosts):
     async with open_hosts(ALICE, BOB) as [(alice, _), (bob, _)]:
         await alice.connect(bob.addresses[0])

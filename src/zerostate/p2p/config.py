@@ -1,7 +1,7 @@
 """What an operator may set about the peer-to-peer layer."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,6 +54,32 @@ class P2PConfig:
 
     bootstrap: tuple[str, ...] = ()
     """Addresses of peers to stay connected with: dialled at start and after a loss."""
+
+    relays: tuple[str, ...] = ()
+    """Addresses of peers through which others can reach this one; stays connected with
+    each."""
+
+    relay_service: bool = False
+    """Whether others can be reached through this peer."""
+
+    relay_max_reservations: int = 128
+    """Peers that can be reached through this one at once."""
+
+    relay_max_circuits: int = 64
+    """Connections that this peer passes on at once, some 150 KiB each."""
+
+    relay_max_circuits_per_peer: int = 16
+    """Those of them with the same peer at one end."""
+
+    relay_circuit_s: float = 3600.0
+    """Longest life of a relayed connection, in seconds; then its ends must dial anew."""
+
+    relay_circuit_bytes: int = 256 << 20
+    """Bytes that one relayed connection may carry, both ways together (256 MiB)."""
+
+    relay_reservation_s: float = 3600.0
+    """How long a peer can be reached through this one without asking again, in
+    seconds (the specification's hour)."""
 
     max_connections: int = 128
     """Connections in all, dialled and accepted. One more is refused and counted."""
@@ -143,31 +169,41 @@ class P2PConfig:
             raise ConfigError(*problems)
 
     def _problems(self) -> Iterator[str]:
-        for address in self.listen:
-            try:
-                check_listen_address(address)
-            except ValueError as exc:
-                yield f"p2p.listen: {exc}"
+        yield from _refused("listen", self.listen, check_listen_address)
         for name in ("known", "allow", "deny"):
-            for peer_id in getattr(self, name):
-                try:
-                    parse_peer_id(peer_id)
-                except ValueError as exc:
-                    yield f"p2p.{name}: {exc}"
-        for address in self.bootstrap:
-            try:
-                parse_peer_address(address)
-            except ValueError as exc:
-                yield f"p2p.bootstrap: {exc}"
+            yield from _refused(name, getattr(self, name), parse_peer_id)
+        yield from _refused("bootstrap", self.bootstrap, parse_peer_address)
+        yield from _refused("relays", self.relays, _check_relay_address)
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 yield f"p2p.{name}: {value} is not between {low} and {high}"
 
 
+def _refused(
+    field_name: str, values: Iterable[str], check: Callable[[str], object]
+) -> Iterator[str]:
+    for value in values:
+        try:
+            check(value)
+        except ValueError as exc:
+            yield f"p2p.{field_name}: {exc}"
+
+
+def _check_relay_address(address: str) -> None:
+    if parse_peer_address(address).relay is not None:
+        raise ValueError(f"a relay is not reached through another: {address}")
+
+
 _RANGES: Final = (
     ("request_timeout_s", 0.01, MAX_TIMEOUT_S),
     ("connect_timeout_s", 0.01, 60.0),
+    ("relay_max_reservations", 1, 4096),
+    ("relay_max_circuits", 1, 4096),
+    ("relay_max_circuits_per_peer", 1, 4096),
+    ("relay_circuit_s", 1.0, 86_400.0),
+    ("relay_circuit_bytes", 1024, 1 << 40),
+    ("relay_reservation_s", 2.0, 86_400.0),
     ("max_connections", 1, 4096),
     ("max_connections_per_peer", 2, 16),
     ("redial_after_s", 0.05, 60.0),

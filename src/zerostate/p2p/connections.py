@@ -5,10 +5,10 @@ from typing import Final, final
 
 import trio
 
-from zerostate.errors import OverloadedError
+from zerostate.errors import OverloadedError, PeerUnreachableError
 from zerostate.ids import PeerId
 from zerostate.p2p.access import AccessList
-from zerostate.p2p.address import parse_peer_address
+from zerostate.p2p.address import PeerAddress, parse_peer_address
 from zerostate.p2p.config import P2PConfig
 from zerostate.p2p.host import Host
 from zerostate.p2p.lines import Lines
@@ -18,6 +18,10 @@ from zerostate.p2p.tracing import CloseReason, P2PTracer
 CLOSE_TIMEOUT_S: Final = 5.0
 """Longest that ending a stay may take, in seconds, above what any host takes (1 s): a
 bound for a close that nobody can cancel."""
+
+MAX_REMEMBERED: Final = 1024
+"""Peers of whom a direct address that worked is remembered; the oldest goes first.
+Some 300 KiB."""
 
 
 @final
@@ -51,20 +55,64 @@ class Connections:
         self._nursery = nursery
         self._counts = counts
         self._being_closed: set[PeerId] = set()
+        self._direct: dict[PeerId, PeerAddress] = {}
         access.watch_bans(self._banned)
 
     async def connect(self, address: str) -> PeerId:
         """See `zerostate.p2p.node.PeerNode.connect`."""
         parsed = parse_peer_address(address)
         peer_id = parsed.peer_id
-        if peer_id == self._me:
-            raise ValueError(f"{address} is this peer's own address")
+        if self._me in (peer_id, parsed.relay):
+            raise ValueError(f"{address} is this peer's own address, or through it")
         self._access.check_dial(peer_id)
-        if peer_id not in self._presence:
-            self._check_room()
-            with self._tracer.trace_connection(peer_id, "establish", address=parsed):
-                await self._host.connect(address)
+        if self._is_connected(parsed):
+            return peer_id
+        if parsed.relay is not None and await self._connect_directly(peer_id):
+            return peer_id
+        await self._dial(parsed)
         return peer_id
+
+    def _is_connected(self, address: PeerAddress) -> bool:
+        if address.peer_id not in self._presence:
+            return False
+        path = self._host.path(address.peer_id)
+        return path is None or path.relay is None or address.relay is not None
+
+    async def _connect_directly(self, peer_id: PeerId) -> bool:
+        address = self._direct.get(peer_id)
+        if address is None:
+            return False
+        try:
+            await self._dial(address)
+        except PeerUnreachableError:
+            self._direct.pop(peer_id, None)
+            return False
+        return True
+
+    async def _dial(self, address: PeerAddress) -> None:
+        if address.peer_id not in self._presence:
+            self._check_room()
+        with self._tracer.trace_connection(
+            address.peer_id, "establish", address=address
+        ):
+            if address.relay is None:
+                await self._host.connect(str(address))
+                self._remember(address)
+                # Requests that come now take the direct way, also if there was none.
+                self._lines.renew(address.peer_id)
+            else:
+                await self._dial_through(address, address.relay)
+
+    async def _dial_through(self, address: PeerAddress, relay: PeerId) -> None:
+        await self.connect(str(address.of_relay()))
+        with self._tracer.trace_relay("dial", self._me, address.peer_id, relay=relay):
+            await self._host.connect(str(address))
+
+    def _remember(self, address: PeerAddress) -> None:
+        self._direct.pop(address.peer_id, None)
+        self._direct[address.peer_id] = address
+        while len(self._direct) > MAX_REMEMBERED:
+            del self._direct[next(iter(self._direct))]
 
     def _check_room(self) -> None:
         connected = len(self._presence.peers())

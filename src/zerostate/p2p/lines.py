@@ -29,6 +29,9 @@ from zerostate.p2p.writing import MAX_UNSENT_BYTES, FrameWriter
 MAX_PENDING_PER_PEER: Final = 256
 """Requests to one peer that wait for their reply; one more is refused."""
 
+RETIRE_POLL_S: Final = 0.5
+"""How often a line without new requests looks whether it can close, in seconds."""
+
 _logger: Final = logging.getLogger("zerostate.p2p")
 
 
@@ -127,6 +130,15 @@ class Line:
         waiting.reply = reply
         waiting.answered.set()
 
+    async def retire(self) -> None:
+        """Close when the last request that is under way has ended.
+
+        Meant for a line that gets no new ones. Each request has a deadline of its own.
+        """
+        while self._pending and not self.broken:  # noqa: ASYNC110  # rare, and no event fits
+            await trio.sleep(RETIRE_POLL_S)
+        await self.aclose()
+
     def give_up(self) -> None:
         """Let whoever waits here have a `PeerLostError`, and take nothing new."""
         self.broken = True
@@ -188,6 +200,12 @@ class Lines:
         """Return the line to a peer if there is one; opens none."""
         line = self._lines.get(peer_id)
         return None if line is None or line.broken else line
+
+    def renew(self, peer_id: PeerId) -> None:
+        """Have the next request open a new line; those under way keep the old one."""
+        line = self._lines.pop(peer_id, None)
+        if line is not None:
+            start_clean(self._nursery, line.retire)
 
     def drop(self, peer_id: PeerId) -> None:
         """Give up the line to a peer that is gone; who waits is told at once."""

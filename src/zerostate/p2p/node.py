@@ -18,6 +18,7 @@ from zerostate.p2p.host import ConnectionPath, Host
 from zerostate.p2p.presence import Presence
 from zerostate.p2p.publishing import Published, Publisher
 from zerostate.p2p.redial import Redial
+from zerostate.p2p.relay import Relay
 from zerostate.p2p.serving import RequestServer
 from zerostate.p2p.tracing import P2PTracer
 from zerostate.p2p.trust import Relations, Trust
@@ -30,6 +31,7 @@ class PeerNode:
     Attributes:
         peer_id: Our own peer id.
         access: Whom we have to do with; bans.
+        relay: Being reached through other peers, and the other way round.
         health: How the connected peers are.
         dht: The distributed hash table: records, and where peers are.
         discovery: Peers by what they offer.
@@ -49,6 +51,7 @@ class PeerNode:
         access: AccessList,
         connections: Connections,
         redial: Redial,
+        relay: Relay,
         health: Health,
         dht: Dht,
         discovery: Discovery,
@@ -58,6 +61,7 @@ class PeerNode:
     ) -> None:
         self.peer_id: Final = peer_id
         self.access: Final = access
+        self.relay: Final = relay
         self.health: Final = health
         self.dht: Final = dht
         self.discovery: Final = discovery
@@ -76,14 +80,25 @@ class PeerNode:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where others can dial us, ``/ip4/…/tcp/…/p2p/<our id>``."""
-        return self._host.addresses
+        """Where others can dial us: ``/ip4/…/tcp/…/p2p/<our id>``, then by relay.
+
+        Through a relay, ``/ip4/…/tcp/…/p2p/<relay>/p2p-circuit/p2p/<our id>``, as long
+        as we have a place there.
+        """
+        return self._host.addresses + self.relay.addresses
 
     async def connect(self, address: str) -> PeerId:
         """Connect to the peer at `address`; returns at once if connected already.
 
+        Direct connections are preferred. For an address with a relay in it, a direct
+        one where the peer was reached before is tried first. A direct address of a peer
+        that is connected through a relay is dialled, and takes all new streams; what is
+        under way on the relayed connection may end there.
+
         Args:
-            address: ``/ip4/<ip>/tcp/<port>/p2p/<peer id>`` (or ``ip6``).
+            address: ``/ip4/<ip>/tcp/<port>/p2p/<peer id>`` (or ``ip6``); for a peer
+                behind a relay, the relay's and ``/p2p-circuit/p2p/<peer id>``. The relay
+                is connected too, if it is not.
 
         Returns:
             The peer's id, proved by the handshake.
@@ -92,6 +107,7 @@ class PeerNode:
             ValueError: `address` is not such an address, or is our own.
             PeerDeniedError: Our allow, deny or ban list is against the peer.
             OverloadedError: ``max_connections`` peers are connected already.
+            RelayRefusedError: The relay has no room, or does not reach the peer.
             PeerUnreachableError: Nobody answers in time, or somebody else does, or the
                 peer does not want us.
         """

@@ -27,6 +27,7 @@ from zerostate.p2p.pings import Pings
 from zerostate.p2p.presence import Presence
 from zerostate.p2p.publishing import Publisher
 from zerostate.p2p.redial import Redial
+from zerostate.p2p.relay import Relay
 from zerostate.p2p.serving import RequestServer
 from zerostate.p2p.switchboard import Switchboard
 from zerostate.p2p.tasks import open_background, start_clean
@@ -175,6 +176,18 @@ def _assemble(
     )
     for address in config.bootstrap:
         redial.keep(address)
+    relay = Relay(
+        config,
+        identity.peer_id,
+        host=host,
+        presence=presence,
+        access=access,
+        redial=redial,
+        tracer=tracer,
+        nursery=nursery,
+        counts=counts,
+    )
+    relay.start()
     dht = Dht(host.dht, identity, config, tracer=tracer, clock=clock, counts=counts)
     discovery = Discovery(
         dht, config, presence, connect=connections.connect, counts=counts
@@ -198,6 +211,7 @@ def _assemble(
         access=access,
         connections=connections,
         redial=redial,
+        relay=relay,
         counts=counts,
     )
     return node, connections

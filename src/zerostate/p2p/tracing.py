@@ -35,6 +35,9 @@ DhtOperation = Literal["put", "get", "find_peer"]
 DhtRecord = Literal["value", "provider"]
 """What stands under a key of it."""
 
+RelayDirection = Literal["reserve", "dial", "accept", "forward"]
+"""What a peer has to do with a relayed connection; see `P2PTracer.trace_relay`."""
+
 _OF_CONNECTION: Final[dict[ConnectionOperation, SpanSpec]] = {
     "establish": spans.P2P_CONNECTION_ESTABLISH,
     "close": spans.P2P_CONNECTION_CLOSE,
@@ -83,6 +86,40 @@ class P2PTracer(LayerTracer):
             _OF_CONNECTION[operation],
             attributes,
             context=Context() if reason == "remote" else None,
+            adopts=True,
+        )
+
+    def trace_relay(
+        self,
+        direction: RelayDirection,
+        source: PeerId,
+        destination: PeerId,
+        *,
+        relay: PeerId | None = None,
+    ) -> AbstractContextManager[Span]:
+        """Cover what is done through a relay, or by one (INTERNAL).
+
+        What another peer sets off is a trace of its own: no context travels with it.
+
+        Args:
+            direction: ``reserve`` a place at a relay, ``dial`` through one, ``accept``
+                who comes through one, or ``forward``, as the relay between two.
+            source: Who asks.
+            destination: Who is asked, or to be reached.
+            relay: Who is between the two, or gives the place.
+        """
+        attributes: _Attributes = {
+            attr.RELAY_DIRECTION: direction,
+            attr.RELAY_SOURCE: source,
+            attr.RELAY_DESTINATION: destination,
+        }
+        if relay is not None:
+            attributes[attr.RELAY_VIA] = relay
+        is_ours = direction in {"reserve", "dial"}
+        return self.span(
+            spans.P2P_RELAY,
+            attributes,
+            context=None if is_ours else Context(),
             adopts=True,
         )
 

@@ -31,8 +31,8 @@ from zerostate.p2p.host import (
     Newcomer,
 )
 from zerostate.p2p.tasks import open_background, start_clean
-from zerostate.testing.memory_relay import MemoryRelays
 from zerostate.testing.memory_dht import MemoryDht
+from zerostate.testing.memory_relay import MemoryRelays
 
 _Args = TypeVarTuple("_Args")
 

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast, final
 
 import trio
-from libp2p.abc import IHost, INetConn, INetStream
+from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.ping import ID as PING_PROTOCOL
 from libp2p.host.ping import PING_LENGTH
@@ -21,17 +21,19 @@ from zerostate.errors import (
     PeerLostError,
     PeerUnreachableError,
     PortInUseError,
-    ProtocolNotSpokenError,
 )
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.binding import check_bindable
 from zerostate.p2p._libp2p.dht import Libp2pDht
-from zerostate.p2p._libp2p.dialling import Dialler, path_of
-from zerostate.p2p._libp2p.failures import FOREIGN, failing_as
+from zerostate.p2p._libp2p.dialling import Dialler
+from zerostate.p2p._libp2p.ending import close_connection
+from zerostate.p2p._libp2p.failures import failing_as
 from zerostate.p2p._libp2p.gate import Gate
-from zerostate.p2p._libp2p.notices import ConnectionNotices
+from zerostate.p2p._libp2p.notices import ConnectionNotices, path_of
+from zerostate.p2p._libp2p.relay import Libp2pRelays
 from zerostate.p2p._libp2p.router import TellingRouter
 from zerostate.p2p._libp2p.stream import Libp2pStream
+from zerostate.p2p._libp2p.streams import open_stream
 from zerostate.p2p.address import parse_peer_address
 from zerostate.p2p.host import MESSAGE_PROTOCOL, ConnectionPath, HostListener
 from zerostate.p2p.tasks import start_clean
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from libp2p.network.connection.swarm_connection import SwarmConn
     from libp2p.network.swarm import Swarm
 
-DISCONNECT_TIMEOUT_S: Final = 1.0
+DISCONNECT_TIMEOUT_S: Final = 1.5
 """Longest that dropping a peer may take, in seconds; a frozen one took 0.2."""
 
 GOSSIP_TIMEOUT_S: Final = 3.0
@@ -74,10 +76,13 @@ class Libp2pHost:
         self._swarm = cast("Swarm", host.get_network())
         self._swarm.register_notifee(self._notices)
         self.dht: Final = Libp2pDht(host, self, nursery)
-        self.gate: Final = Gate(
-            self._swarm, listener, handshake_timeout_s=connect_timeout_s
+        gate = Gate(self._swarm, listener, handshake_timeout_s=connect_timeout_s)
+        self.relays: Final = Libp2pRelays(
+            host, gate, self._notices, timeout_s=connect_timeout_s
         )
-        self._dialler = Dialler(host, self._notices, timeout_s=connect_timeout_s)
+        self._dialler = Dialler(
+            host, self._notices, self.relays, timeout_s=connect_timeout_s
+        )
         for protocol in listener.protocols():
             host.set_stream_handler(
                 TProtocol(protocol), partial(self._serve, protocol=protocol)
@@ -121,7 +126,7 @@ class Libp2pHost:
         with trio.move_on_after(DISCONNECT_TIMEOUT_S):
             async with trio.open_nursery() as nursery:
                 for conn in doomed:
-                    nursery.start_soon(_close, conn)
+                    nursery.start_soon(close_connection, conn)
         for conn in doomed:
             # Also one that did not close in time must be forgotten.
             self._swarm.remove_conn(cast("SwarmConn", conn))
@@ -135,15 +140,8 @@ class Libp2pHost:
         self, peer_id: PeerId, protocol: str = MESSAGE_PROTOCOL
     ) -> Libp2pStream:
         """Open a stream on which `protocol` is spoken."""
-        remote = ID.from_string(peer_id)
-        # Asked of the swarm itself: it notices 0.2 s before it tells, and would dial
-        # for a new stream.
-        if not self._swarm.get_connections(remote):
-            raise PeerUnreachableError(f"{peer_id} is not connected")
         with trio.move_on_after(self._connect_timeout_s):
-            with failing_as(_no_stream):
-                stream = await self._host.new_stream(remote, [TProtocol(protocol)])
-            return Libp2pStream(stream)
+            return Libp2pStream(await open_stream(self._host, peer_id, protocol))
         raise PeerUnreachableError(
             f"{peer_id} opened no stream within {self._connect_timeout_s:g} s"
         )
@@ -236,18 +234,3 @@ class Libp2pHost:
             async with trio.open_nursery() as nursery:
                 for peer_id in self._notices.peers():
                     nursery.start_soon(self.disconnect, peer_id)
-
-
-async def _close(conn: INetConn) -> None:
-    try:
-        await conn.close()
-    except FOREIGN as exc:
-        _logger.debug("closing a connection: %r", exc)
-
-
-def _no_stream(reason: str) -> PeerUnreachableError:
-    # libp2p keeps no type for it: its own ProtocolNotSupportedError is turned into a
-    # text where several protocols are tried (protocol_muxer/multiselect_client.py).
-    if "protocols not supported: tried" in reason:
-        return ProtocolNotSpokenError(reason)
-    return PeerUnreachableError(reason)

@@ -1,13 +1,19 @@
-"""libp2p's notices of connections, made into arrivals and departures of peers."""
+"""libp2p's notices of connections, made into arrivals, departures and paths of peers."""
 
-from typing import final
+from collections.abc import Collection
+from typing import TYPE_CHECKING, cast, final
 
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
+from libp2p.connection_types import ConnectionType
+from libp2p.rcmgr.metrics import Direction
 from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
 from typing_extensions import override
 
 from zerostate.ids import PeerId
-from zerostate.p2p.host import HostListener
+from zerostate.p2p.host import ConnectionPath, HostListener
+
+if TYPE_CHECKING:
+    from libp2p.network.connection.swarm_connection import SwarmConn
 
 
 @final
@@ -79,3 +85,22 @@ class ConnectionNotices(INotifee):
 
 def _peer_of(conn: INetConn) -> PeerId:
     return PeerId(str(conn.muxed_conn.peer_id))
+
+
+def path_of(standing: Collection[INetConn]) -> ConnectionPath | None:
+    """Return the path of the connection that libp2p takes for new streams."""
+    conns = [cast("SwarmConn", conn) for conn in standing if not conn.is_closed]
+    if not conns:
+        return None
+    best = min(conns, key=_is_relayed)
+    texts = [str(address) for address in best.get_transport_addresses()]
+    address = texts[0] if texts else ""
+    return ConnectionPath(
+        relay=PeerId(address.split("/")[2]) if _is_relayed(best) else None,
+        address=address,
+        dialled=best.direction is Direction.OUTBOUND,
+    )
+
+
+def _is_relayed(conn: "SwarmConn") -> bool:
+    return bool(conn.get_connection_type() is ConnectionType.RELAYED)
