@@ -69,8 +69,10 @@ async def test_a_refused_newcomer_is_closed_and_nobody_is_told(open_hosts, knows
             await alice.connect(bob.addresses[0])
         await eventually(lambda: alice.connected() == frozenset())
         await eventually(
-            lambda: [what for what, _ in of_alice.presence]
-            in ([], ["connected", "disconnected"])
+            lambda: (
+                [what for what, _ in of_alice.presence]
+                in ([], ["connected", "disconnected"])
+            )
         )
         assert of_bob.newcomers[-1].peer_id == (ALICE.peer_id if knows_who else None)
         assert of_bob.presence == []
