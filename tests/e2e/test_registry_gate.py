@@ -5,9 +5,9 @@ from collections import defaultdict
 
 import pytest
 import trio
-from opentelemetry.sdk.trace import SpanProcessor
 
 from gate_dht import dht_scenario
+from gate_guild import guild_scenario
 from gate_health import health_scenario
 from semconv_source import registry_tool
 from task_world import IDENTITIES, KNOWN, TASKS, open_world
@@ -51,28 +51,6 @@ async def tasks_end_in_every_way(world):
         "manifest",
         "input_file",
     ]
-
-
-class Ended(SpanProcessor):
-    """Sets its event when a span called `name` has ended."""
-
-    def __init__(self, name):
-        self.name = name
-        self.event = trio.Event()
-
-    def on_end(self, span):
-        if span.name == self.name:
-            self.event.set()
-
-
-async def a_member_sends_a_heartbeat(world):
-    ended = Ended("guild.heartbeat")
-    world.recorders["member"].provider.add_span_processor(ended)
-    # Long enough a life for a guild, so that its members' hearts beat.
-    loop = (TASKS / "loop.wasm").read_bytes()
-    await world.run(loop, manifest={"limits": {"wall_s": 0.5}})
-    with trio.fail_after(10):
-        await ended.event.wait()
 
 
 async def a_stranger_becomes_a_fellow_member(world):
@@ -125,10 +103,10 @@ async def run_scenarios(directory):
     for name, settings, scenarios in (
         (
             "trusted",
-            {},
+            {"requester": {"heartbeat_interval_s": 1.0}},
             (
                 tasks_end_in_every_way,
-                a_member_sends_a_heartbeat,
+                guild_scenario,
                 a_doctor_sends_its_test_span,
                 health_scenario,
                 dht_scenario,

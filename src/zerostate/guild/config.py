@@ -38,7 +38,7 @@ class GuildConfig:
 
     heartbeat_interval_s: float = 30.0
     """Between two heartbeats of a member, in seconds. Who created a guild sets the pace
-    for its members, and evicts who has missed two."""
+    for its members, a second at the fastest, and evicts who has missed two."""
 
     confirm_timeout_s: float = 2.0
     """Wait for a gossiped message's confirmation before it is sent on a direct stream

@@ -21,7 +21,12 @@ from zerostate.guild.budget import RequestBudget
 from zerostate.guild.keys import new_epoch_key, wrap_key
 from zerostate.guild.log import GuildLog
 from zerostate.guild.membership import Member, Membership
-from zerostate.guild.parts import ANNOUNCE_TOPIC, Parts, topic_of
+from zerostate.guild.parts import (
+    ANNOUNCE_TOPIC,
+    MIN_HEARTBEAT_INTERVAL_S,
+    Parts,
+    topic_of,
+)
 from zerostate.guild.requests import SignedJoin, open_join
 from zerostate.guild.tracing import DissolveReason
 from zerostate.guild.transitions import (
@@ -32,7 +37,6 @@ from zerostate.guild.transitions import (
 )
 from zerostate.ids import GuildId, PeerId, new_guild_id
 from zerostate.p2p import Message
-from zerostate.p2p.tasks import start_clean
 from zerostate.units import NS_PER_S
 
 REANNOUNCE_S: Final = 3.0
@@ -144,10 +148,11 @@ class Founder:
         )
         log = GuildLog(guild_id, self._me)
         log.append(sign_transition(parts.identity, founding))
-        guild = Guild(log, log.expires_unix_ns, parts.config.heartbeat_interval_s)
+        pace_s = max(parts.config.heartbeat_interval_s, MIN_HEARTBEAT_INTERVAL_S)
+        guild = Guild(log, log.expires_unix_ns, pace_s)
         guild.ring.add(new_epoch_key(log.epoch), now_ns=parts.clock.monotonic_ns())
         parts.book.add(guild)
-        start_clean(parts.nursery, self._evict_silent, guild)
+        parts.spawn_clean(self._evict_silent, guild)
         return guild
 
     async def _announce(self, guild: Guild, wanted: tuple[str, ...]) -> None:
@@ -319,7 +324,7 @@ class Founder:
             for m in others
         ]
         update = pb.Update(log=entries, keys=keys)
-        self._parts.nursery.start_soon(self._publish, guild, "guild_update", update)
+        self._parts.spawn(self._publish, guild, "guild_update", update)
 
     async def _publish(
         self, guild: Guild, message_type: str, update: pb.Update
@@ -365,7 +370,7 @@ class Founder:
         """End a guild of our own, in the background."""
         if guild.end_reason is None:
             entry = self._end(guild, reason)
-            start_clean(self._parts.nursery, self._dissolve, guild, reason, entry)
+            self._parts.spawn_clean(self._dissolve, guild, reason, entry)
 
     async def dissolve(self, guild: Guild) -> None:
         """End a guild of our own, and tell its members."""

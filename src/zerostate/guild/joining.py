@@ -18,7 +18,7 @@ from zerostate.guild.budget import RequestBudget
 from zerostate.guild.keys import MemberKey, new_member_key, unwrap_key
 from zerostate.guild.liveness import Heart
 from zerostate.guild.log import GuildLog
-from zerostate.guild.parts import Parts, topic_of
+from zerostate.guild.parts import MIN_HEARTBEAT_INTERVAL_S, Parts, topic_of
 from zerostate.guild.requests import JoinRequest, sign_join, sign_leave
 from zerostate.ids import GuildId, PeerId
 from zerostate.p2p import Message
@@ -36,9 +36,6 @@ DIAL_RATE_PER_S: Final = 0.1
 
 DIAL_BURST: Final = 4.0
 """Dials that one announcing peer may make us do at once."""
-
-MIN_HEARTBEAT_INTERVAL_S: Final = 1.0
-"""Fastest pace of heartbeats that somebody else may set for us, in seconds."""
 
 _logger: Final = logging.getLogger("zerostate.guild")
 

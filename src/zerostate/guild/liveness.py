@@ -24,7 +24,6 @@ from zerostate.guild.keys import unwrap_key
 from zerostate.guild.parts import Parts
 from zerostate.ids import PeerId
 from zerostate.p2p import Message
-from zerostate.p2p.tasks import start_clean
 from zerostate.units import NS_PER_S
 
 MAX_FAILED_HEARTBEATS: Final = 2
@@ -64,7 +63,7 @@ class Heart:
 
     def start(self, guild: Guild) -> None:
         """Send heartbeats and watch the creator until the guild ends here."""
-        start_clean(self._parts.nursery, self._live, guild)
+        self._parts.spawn_clean(self._live, guild)
 
     async def catch_up(self, guild: Guild) -> None:
         """Ask the creator for what this peer has missed, unless that was just done.

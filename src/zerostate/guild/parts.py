@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
@@ -21,9 +21,14 @@ from zerostate.p2p.tasks import start_clean
 ANNOUNCE_TOPIC: Final = "zerostate/guilds/1"
 """Topic on which guilds are announced to everybody."""
 
+MIN_HEARTBEAT_INTERVAL_S: Final = 1.0
+"""Fastest pace of heartbeats that a creator can set for its members, in seconds:
+announcements come from anybody."""
+
 _logger: Final = logging.getLogger("zerostate.guild")
 
 _Result = TypeVar("_Result")
+_Args = TypeVarTuple("_Args")
 
 _TOLD_REASONS: Final[dict[EndReason, LeaveReason]] = {
     "evicted": "evicted",
@@ -49,6 +54,30 @@ class Parts:
 
     joining: dict[GuildId, trio.Event] = field(default_factory=dict)
     """Guilds to which our request to join is under way."""
+
+    closing: trio.Event = field(default_factory=trio.Event)
+    """Set when the guild service stops; handlers of the last messages may go on."""
+
+    def spawn(self, run: Callable[[*_Args], Awaitable[object]], *args: *_Args) -> None:
+        """Start ``run(*args)`` as a part of what goes on, unless the service stops."""
+        if not self.closing.is_set():
+            self.nursery.start_soon(self._guard, run, *args)
+
+    def spawn_clean(
+        self, run: Callable[[*_Args], Awaitable[object]], *args: *_Args
+    ) -> None:
+        """Start ``run(*args)`` apart from what goes on, unless the service stops."""
+        if not self.closing.is_set():
+            start_clean(self.nursery, self._guard, run, *args)
+
+    async def _guard(
+        self, run: Callable[[*_Args], Awaitable[object]], *args: *_Args
+    ) -> None:
+        try:
+            await run(*args)
+        except Exception:
+            self.counts["guild.errors"] += 1
+            _logger.exception("%s failed", getattr(run, "__qualname__", run))
 
     async def until_joined(self, guild_id: GuildId) -> None:
         """Wait for the answer to our join, which the guild's messages may overtake."""
@@ -80,7 +109,7 @@ class Parts:
             return
         self.counts[f"guild.ended.{reason}"] += 1
         _logger.info("guild %s is over: %s", guild.guild_id, reason)
-        start_clean(self.nursery, self._go, guild, reason)
+        self.spawn_clean(self._go, guild, reason)
 
     async def _go(self, guild: Guild, reason: EndReason) -> None:
         me = self.identity.peer_id

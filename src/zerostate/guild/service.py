@@ -301,4 +301,7 @@ async def open_guilds(
         service = GuildService(parts)
         await peers.subscribe(ANNOUNCE_TOPIC)
         nursery.start_soon(service.sweep)
-        yield service
+        try:
+            yield service
+        finally:
+            parts.closing.set()
