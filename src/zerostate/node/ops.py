@@ -15,14 +15,25 @@ _logger: Final = logging.getLogger("zerostate.node.ops")
 class Ops:
     """Written by the node's loop, read by other threads.
 
+    Args:
+        telemetry: The node's.
+        stuck_after_s: Silence of the loop that counts as being stuck, in seconds.
+        pulse: Shows whether the loop turns; None makes one.
+
     Attributes:
         pulse: Whether the loop turns.
         telemetry: What became of the spans; safe to read from any thread.
         failed_ticks: How often `vitals` could not be taken; each is logged.
     """
 
-    def __init__(self, telemetry: TelemetryHandle, *, stuck_after_s: float) -> None:
-        self.pulse: Final = Pulse()
+    def __init__(
+        self,
+        telemetry: TelemetryHandle,
+        *,
+        stuck_after_s: float,
+        pulse: Pulse | None = None,
+    ) -> None:
+        self.pulse: Final = pulse if pulse is not None else Pulse()
         self.telemetry: Final = telemetry
         self.failed_ticks = 0
         self._stuck_after_s = stuck_after_s

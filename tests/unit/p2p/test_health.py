@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from zerostate.errors import PeerUnreachableError, RequestTimeoutError
-from zerostate.p2p import P2PConfig
+from zerostate.p2p import P2PConfig, P2PTracer
 from zerostate.p2p import health as health_module
 from zerostate.semconv import attributes as attr
 from zerostate.testing.peers import open_memory_peers
@@ -39,7 +39,7 @@ async def test_a_check_measures_round_trip_and_clock(autojump_clock):
 
 async def test_the_guides_example_yields_the_span_once(autojump_clock):
     async with open_memory_peers(2) as (alice, bob):
-        tracer = alice.node.health._tracer
+        tracer = P2PTracer(alice.recorder.provider)
         with tracer.trace_health_check(bob.peer_id):
             await alice.node.health.check(bob.peer_id)
 
