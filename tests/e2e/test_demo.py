@@ -78,6 +78,7 @@ def test_the_six_phases_are_brothers_in_order_under_the_task(report):
     [
         "guild.create",
         "guild.join",
+        "guild.key_exchange",
         "guild.send_message",
         "guild.receive_message",
         "task.result",
@@ -90,6 +91,19 @@ def test_the_six_phases_are_brothers_in_order_under_the_task(report):
 )
 def test_each_step_of_the_story_is_there(report, name):
     assert name in {span["name"] for span in report["spans"]}
+
+
+def test_each_member_got_the_guilds_key_while_the_guild_formed(report):
+    create = span_named(report, "guild.create")
+    exchanges = [
+        span for span in report["spans"] if span["name"] == "guild.key_exchange"
+    ]
+    joined = [span for span in report["spans"] if span["name"] == "guild.join"]
+
+    assert len(exchanges) == len(joined) == 2
+    assert {span["parent_span_id"] for span in exchanges} == {create["span_id"]}
+    assert {span["service"] for span in exchanges} == {"requester"}
+    assert [span["attributes"]["guild.key.recipients"] for span in exchanges] == [1, 2]
 
 
 def test_each_hop_joins_one_sender_with_its_receivers(report):
