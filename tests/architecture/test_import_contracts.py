@@ -26,6 +26,7 @@ VIOLATIONS = {
         "guild",
         "opentelemetry.trace",
     ),
+    "web3 and the EVM are known in one package each": ("payment", "web3"),
     "the network's libraries stay out of the stack": ("stack.store", "trio"),
     "the stack's libraries stay in the stack": ("node", "starlette"),
     "the telemetry library stays light": ("semconv", "pydantic"),
