@@ -12,6 +12,7 @@ from architecture.repository import ROOT, committed_files, package_files, python
 MAX_FILE_LINES = 450
 LONG_FILES: dict[str, str] = {
     # file: why it may be longer
+    "src/zerostate/errors.py": "the one tree of errors, drawn whole in its docstring",
 }
 MAX_TODOS = 0
 """How many `TODO(why)` there are. Raise it in the change that adds one."""
