@@ -19,12 +19,13 @@ class Rules:
     """Values are ``v<digit>``; the highest is the best."""
 
     def __init__(self):
-        self.refused = []
+        self.invalid = []
+        self.unserved = []
 
     def valid(self, key, value):
         is_valid = key.startswith("/zerostate/") and value[:1] == b"v"
         if not is_valid:
-            self.refused.append((key, value))
+            self.invalid.append((key, value))
         return is_valid
 
     def select(self, key, values):
@@ -32,6 +33,9 @@ class Rules:
         if not valid:
             return None
         return len(values) - 1 - list(values)[::-1].index(max(valid))
+
+    def refused(self, reason):
+        self.unserved.append(reason)
 
 
 def knows_its_neighbours(host):
@@ -129,7 +133,7 @@ async def test_what_the_rules_refuse_is_kept_by_nobody(open_dht):
         assert (await alice.dht.put(KEY, b"bad")).peers == 0
         assert (await alice.dht.put("/pk/abc", b"v1")).peers == 0
 
-        assert set(bob.rules.refused) == {
+        assert set(bob.rules.invalid) == {
             (KEY, b"bad"),
             ("/pk/abc", b"v1"),
         }
@@ -143,7 +147,7 @@ async def test_what_others_hold_against_the_rules_is_not_believed(open_dht):
         await alice.dht.put(KEY, b"bad")
 
         assert await bob.dht.get(KEY) is None
-        assert (KEY, b"bad") in bob.rules.refused
+        assert (KEY, b"bad") in bob.rules.invalid
 
 
 async def test_a_peer_that_is_not_connected_is_found(open_dht):

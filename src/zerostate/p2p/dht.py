@@ -72,7 +72,7 @@ class SignedRecords:
 
     Args:
         clock: Says what has expired.
-        counts: Takes ``refused.record_<reason>``.
+        counts: Takes ``refused.record_<reason>`` and ``refused.dht_<reason>``.
     """
 
     def __init__(self, clock: Clock, counts: Counter[str]) -> None:
@@ -91,6 +91,10 @@ class SignedRecords:
     def select(self, key: str, values: Sequence[bytes]) -> int | None:
         """Return the index of the newest valid value; None if there is none."""
         return select_record(key, values, now_unix_ns=self._clock.wall_ns())
+
+    def refused(self, reason: str) -> None:
+        """Count a request of another peer's that was not served."""
+        self._counts[f"refused.dht_{reason}"] += 1
 
 
 @final

@@ -42,7 +42,7 @@ class Contact:
 
 
 class RecordRules(Protocol):
-    """What may stand under a key. Both MUST be quick and MUST NOT raise."""
+    """What may stand under a key. All MUST be quick and MUST NOT raise."""
 
     def valid(self, key: str, value: bytes) -> bool:
         """Whether `value` may stand under `key` now."""
@@ -52,6 +52,9 @@ class RecordRules(Protocol):
 
         None if none of them is valid. Must not depend on their order.
         """
+
+    def refused(self, reason: str) -> None:
+        """Take note that a request was not served: ``too_many``, or ``too_slow``."""
 
 
 class DhtHost(Protocol):

@@ -42,6 +42,9 @@ class EvenLengths:
         valid = [index for index, v in enumerate(values) if self.valid(key, v)]
         return max(valid, key=lambda index: (len(values[index]), index), default=None)
 
+    def refused(self, reason):
+        raise AssertionError(reason)
+
 
 def peer(number):
     seed = number.to_bytes(32, "big")

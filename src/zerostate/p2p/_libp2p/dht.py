@@ -12,20 +12,23 @@ from typing import Final, final
 
 import trio
 from libp2p.abc import IHost
+from libp2p.custom_types import TProtocol
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
 
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.dht_peers import KadPeers
+from zerostate.p2p._libp2p.dht_server import MAX_STREAMS, KadServer
 from zerostate.p2p._libp2p.dht_stores import (
     BoundedProviders,
     BoundedValues,
     RuledValidator,
 )
 from zerostate.p2p._libp2p.dht_walk import ASKED_AT_ONCE, Ask, Walk
-from zerostate.p2p._libp2p.dht_wire import addresses_of, contacts
+from zerostate.p2p._libp2p.dht_wire import KAD_PROTOCOL, addresses_of, contacts
 from zerostate.p2p.dht_host import Contact, Held, RecordRules
 from zerostate.p2p.host import Host
 
@@ -64,6 +67,10 @@ class Libp2pDht:
             validator_changed=True,
             strict_validation=True,
         )
+        # Its own limit counts all peers together; ours comes before it.
+        kad._inbound_limiter = trio.CapacityLimiter(MAX_STREAMS)  # noqa: SLF001  # no other way
+        server = KadServer(kad.handle_stream, rules.refused)
+        self._host.set_stream_handler(TProtocol(KAD_PROTOCOL), server.handle)
         self._rules = rules
         self._values = kad.value_store = BoundedValues(self._host, self._host.get_id())
         self._providers = kad.provider_store = BoundedProviders(self._host)
@@ -120,7 +127,8 @@ class Libp2pDht:
     async def provide(self, key: str) -> int:
         """Have the closest peers list us for `key`, and count those that do."""
         raw = _provider_key(key)
-        own = PeerInfo(self._host.get_id(), self._host.get_addrs())
+        addresses = [Multiaddr(address) for address in self._network.addresses]
+        own = PeerInfo(self._host.get_id(), addresses)
         self._providers.add_provider(raw, own)
         offer = Message(type=_Kind.ADD_PROVIDER, key=raw)
         offer.providerPeers.add(
