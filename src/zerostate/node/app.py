@@ -15,7 +15,6 @@ from zerostate.execution.runner import open_runner
 from zerostate.execution.tracing import ExecutionTracer
 from zerostate.guild import (
     EXECUTES,
-    GuildConfig,
     GuildTracer,
     open_guilds,
 )
@@ -170,7 +169,7 @@ async def open_layers(
         guilds = await stack.enter_async_context(
             open_guilds(
                 peers,
-                _guild_config(config),
+                config.guild_config,
                 identity=identity,
                 tracer=GuildTracer(provider),
                 clock=clock,
@@ -202,13 +201,6 @@ def _serve_payments(peers: PeerNode, channels: ChannelManager) -> None:
     peers.handle("channel_open", lambda m: channels.on_channel_open(m.author, m.body))
     peers.handle(
         "payment_update", lambda m: channels.on_payment_update(m.author, m.body)
-    )
-
-
-def _guild_config(config: NodeConfig) -> GuildConfig:
-    return GuildConfig(
-        capabilities=config.capabilities,
-        heartbeat_interval_s=config.heartbeat_interval_s,
     )
 
 

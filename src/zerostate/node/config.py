@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from zerostate.errors import ConfigError
 from zerostate.evidence.identity import parse_peer_id
+from zerostate.guild import GuildConfig
 from zerostate.ids import PeerId
 from zerostate.node.ops_address import OpsAddress
 from zerostate.node.p2p_settings import p2p_problems
@@ -80,6 +81,17 @@ class NodeConfig(BaseModel):
 
     capabilities: tuple[str, ...] = ()
     """What this peer offers to guilds; ``wasm`` makes it run tasks."""
+
+    price_base: Annotated[int, Field(ge=0)] | None = None
+    """What this peer asks of a guild's creator for any good result, in the smallest
+    unit; given with `price_per_gigafuel`. None names no price."""
+
+    price_per_gigafuel: Annotated[int, Field(ge=0)] | None = None
+    """What it asks for each thousand million units of fuel, in the smallest unit."""
+
+    observes: bool = False
+    """Join guilds as an observer, without capabilities: receive what goes to all members
+    and do nothing."""
 
     otlp_endpoint: str | None = None
     """Where spans go; None takes OTEL_EXPORTER_OTLP_ENDPOINT and its default."""
@@ -205,6 +217,21 @@ class NodeConfig(BaseModel):
         )
 
     @property
+    def guild_config(self) -> GuildConfig:
+        """The settings of this peer's guilds.
+
+        Raises:
+            ConfigError: They do not go together.
+        """
+        return GuildConfig(
+            capabilities=self.capabilities,
+            observes=self.observes,
+            price_base=self.price_base,
+            price_per_gigafuel=self.price_per_gigafuel,
+            heartbeat_interval_s=self.heartbeat_interval_s,
+        )
+
+    @property
     def ops_address(self) -> OpsAddress | None:
         """`ops_listen`, parsed."""
         return None if self.ops_listen is None else OpsAddress.parse(self.ops_listen)
@@ -238,7 +265,7 @@ class NodeConfig(BaseModel):
                 f"data_dir: {socket} is longer than the {MAX_SOCKET_PATH_BYTES} bytes"
                 " of a Unix socket's path; choose a shorter directory"
             )
-        _ = config.p2p_config
+        _ = config.p2p_config, config.guild_config
         return config
 
 

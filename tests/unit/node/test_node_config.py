@@ -136,3 +136,16 @@ def test_each_setting_of_the_service_is_checked(tmp_path, name, value):
     fields = {"service_name": "a", "data_dir": str(tmp_path), name: value}
     with pytest.raises(ConfigError, match=f"^{name}: "):
         load(tmp_path, fields)
+
+
+def test_what_a_peer_is_to_its_guilds_is_configured_as_the_file_says(tmp_path):
+    fields = {"service_name": "a", "data_dir": str(tmp_path)}
+    offer = {"capabilities": ["wasm"], "price_base": 5, "price_per_gigafuel": 0}
+    config = load(tmp_path, {**fields, **offer}).guild_config
+
+    assert (config.price_base, config.price_per_gigafuel) == (5, 0)
+    assert load(tmp_path, {**fields, "observes": True}).guild_config.observes
+    with pytest.raises(ConfigError, match="give both or neither"):
+        load(tmp_path, {**fields, "price_base": 5})
+    with pytest.raises(ConfigError, match="an observer offers nothing"):
+        load(tmp_path, {**fields, **offer, "observes": True})
