@@ -9,6 +9,7 @@ import trio
 from gate_dht import dht_scenario
 from gate_guild import guild_scenario
 from gate_health import health_scenario
+from gate_messages import messages_scenario
 from gate_relay import relay_scenario
 from semconv_source import registry_tool
 from task_world import IDENTITIES, KNOWN, TASKS, open_world
@@ -110,6 +111,7 @@ async def run_scenarios(directory):
                 guild_scenario,
                 a_doctor_sends_its_test_span,
                 health_scenario,
+                messages_scenario,
                 relay_scenario,
                 dht_scenario,
             ),

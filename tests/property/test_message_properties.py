@@ -8,7 +8,14 @@ from zerostate.errors import EnvelopeError, MessageRefusedError
 from zerostate.evidence.envelope import seal, unseal
 from zerostate.evidence.identity import Identity
 from zerostate.ids import MessageId
-from zerostate.p2p.message import decode_message, encode_message
+from zerostate.p2p import wire_pb2 as pb
+from zerostate.p2p.message import (
+    DOMAIN,
+    PAYLOAD_TYPE,
+    TRACE_HEADERS,
+    decode_message,
+    encode_message,
+)
 from zerostate.p2p.types import REGISTERED_TYPES
 from zerostate.telemetry import TraceCarrier
 from zerostate.units import NS_PER_S
@@ -48,6 +55,8 @@ ids = st.binary(min_size=16, max_size=16).map(MessageId)
             "in_reply_to": st.none() | ids,
             "error_code": st.sampled_from(["", "guild_full"]),
             "error_message": st.text(max_size=100),
+            "keep_reply": st.booleans(),
+            "cancels": st.none() | ids,
         }
     )
 )
@@ -69,6 +78,80 @@ def test_a_message_round_trips(fields):
     assert message.type == wanted.pop("message_type")
     assert message.id == wanted.pop("message_id")
     assert got == wanted
+
+
+def signed(**fields):
+    """A message with whatever fields, correctly signed by Alice."""
+    payload = pb.Message(**fields).SerializeToString()
+    return seal(ALICE, domain=DOMAIN, payload_type=PAYLOAD_TYPE, payload=payload)
+
+
+short_texts = st.text(max_size=40)
+numbers = st.integers(0, 2**64 - 1)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": st.binary(max_size=20) | ids,
+            "type": short_texts | st.sampled_from(sorted(REGISTERED_TYPES)),
+            "from": short_texts | st.just(ALICE.peer_id),
+            "to": short_texts,
+            "topic": short_texts,
+            "sent_unix_ns": numbers | st.just(NOW),
+            "expires_unix_ns": numbers,
+            "headers": st.dictionaries(short_texts, short_texts, max_size=4),
+            "body": st.binary(max_size=20),
+            "in_reply_to": st.binary(max_size=20),
+            "cancels": st.binary(max_size=20),
+            "sequence": numbers,
+            "error_code": st.text(max_size=80),
+            "error_message": short_texts,
+            "keep_reply": st.booleans(),
+        },
+    )
+)
+def test_whatever_is_signed_is_refused_or_has_the_shape_of_a_message(fields):
+    try:
+        message = decode_message(signed(**fields), now_unix_ns=NOW)
+    except MessageRefusedError:
+        return
+    assert message.type in REGISTERED_TYPES
+    assert message.author == ALICE.peer_id
+    assert len(message.id) == 16
+    assert {len(other) for other in (message.in_reply_to, message.cancels) if other} <= {
+        16
+    }
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["traceparent", "tracestate", "baggage", "Traceparent", "x"]),
+        st.text(max_size=60) | traceparents,
+    )
+)
+def test_a_message_survives_any_headers_and_what_was_dropped_is_counted(headers):
+    message = decode_message(
+        signed(
+            **{
+                "id": b"i" * 16,
+                "type": "guild_join",
+                "from": ALICE.peer_id,
+                "sent_unix_ns": NOW,
+                "expires_unix_ns": NOW + 1,
+                "headers": headers,
+            }
+        ),
+        now_unix_ns=NOW,
+    )
+
+    names = {name.lower() for name in headers}
+    kept = message.carrier.headers()
+    assert message.dropped_headers <= len(names & TRACE_HEADERS)
+    if message.dropped_headers == 0:
+        assert "traceparent" in kept or "traceparent" not in names
+        assert "baggage" in kept or "baggage" not in names
 
 
 @given(st.binary(max_size=400))

@@ -287,5 +287,6 @@ def _count_dropped(headers: Mapping[str, str], carrier: TraceCarrier) -> int:
     Tracestate goes with a malformed traceparent, but is not itself malformed then.
     """
     kept = carrier.headers()
-    lost = {name.lower() for name in headers} & TRACE_HEADERS - kept.keys()
+    given = {name.lower() for name, value in headers.items() if value}
+    lost = given & TRACE_HEADERS - kept.keys()
     return len(lost - {TRACESTATE} if TRACEPARENT in lost else lost)

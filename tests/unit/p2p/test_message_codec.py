@@ -99,6 +99,7 @@ REFUSALS = [
     Refusal("bad_envelope", last_bit_flipped(encoded())),
     Refusal("malformed", signed(id=b"short")),
     Refusal("malformed", signed(in_reply_to=b"short")),
+    Refusal("malformed", signed(cancels=b"short")),
     Refusal("malformed", signed(topic="t" * 129)),
     Refusal("malformed", signed(error_code="c" * 65)),
     Refusal("author_mismatch", signed(**{"from": BOB.peer_id})),
