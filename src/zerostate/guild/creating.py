@@ -210,6 +210,7 @@ class Founder:
             try:
                 if is_back:
                     gone = self._append(guild, "evict", subject=member.peer_id)
+                    guild.heard_ns.pop(member.peer_id, None)
                     entries.append(gone)
                 entries.append(self._append(guild, "join", evidence=evidence))
             finally:

@@ -267,3 +267,18 @@ async def test_who_has_lost_its_key_joins_anew_and_all_get_a_new_one(autojump_cl
         assert set(world.views(guild_id, "ac").values()) == {(5, 5, "open")}
         again = next(v for v in world.guilds["b"].list() if v.state == "open")
         assert (again.version, again.epoch) == (5, 5)
+
+
+async def test_fifty_members_share_one_key_in_bounded_messages(autojump_clock):
+    offers = {"a": {}} | {f"m{n}": {"capabilities": ("wasm",)} for n in range(49)}
+    async with open_guild_world(offers, apart=tuple(offers)) as world:
+        for name in list(offers)[1:]:
+            await world.connect("a", name)
+        guild_id = await world.form()
+        # Updates leave at gossip's pace.
+        await trio.sleep(1)
+
+        assert set(world.views(guild_id).values()) == {(50, 50, "open")}
+        updates = world.spans("p2p.message.guild_update")
+        sizes = [span.attributes["messaging.message.body.size"] for span in updates]
+        assert max(sizes) < 10_000
