@@ -20,6 +20,7 @@ from zerostate.evidence.identity import Identity
 from zerostate.p2p.host import Host
 from zerostate.p2p.relay_host import RelayLimits
 
+TOPIC = "zerostate/test/1"
 DAVE = Identity(bytes([4]) * 32)
 LIMITS = RelayLimits(
     max_reservations=2,
@@ -270,3 +271,28 @@ async def test_a_direct_connection_takes_over_from_a_relayed_one(open_hosts):
         assert await echo(alice.host, bob) == b"hello"
         assert ("disconnected", bob.peer_id) not in alice.seen.presence
         assert ("disconnected", alice.peer_id) not in bob.seen.presence
+
+
+async def test_gossip_goes_on_when_one_of_two_connections_ends(open_hosts):
+    opened = open_ends(open_hosts, CAROL, ALICE, BOB, listening=[BOB])
+    async with opened as [relay, alice, bob]:
+        await bob.host.relays.reserve(relay.peer_id)
+        await alice.host.connect(circuit(relay, to=bob))
+        for end in (alice, bob):
+            await end.host.subscribe(TOPIC)
+        await eventually(lambda: bob.peer_id in alice.host.topic_peers(TOPIC))
+        await alice.host.publish(TOPIC, b"through the relay")
+        await eventually(lambda: bob.seen.gossip)
+
+        await alice.host.connect(bob.host.addresses[0])
+        await alice.host.disconnect(relay.peer_id)
+        await eventually(lambda: relay.relaying.events[-1] == ("ended", "closed"))
+        await trio.sleep(0.5)
+        await eventually(lambda: bob.peer_id in alice.host.topic_peers(TOPIC))
+        await eventually(lambda: alice.peer_id in bob.host.topic_peers(TOPIC))
+        await alice.host.publish(TOPIC, b"directly")
+        await bob.host.publish(TOPIC, b"and back")
+
+        await eventually(lambda: len(bob.seen.gossip) == 2)
+        await eventually(lambda: alice.seen.gossip)
+        assert bob.seen.gossip[-1] == (TOPIC, alice.peer_id, b"directly")
