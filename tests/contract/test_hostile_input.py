@@ -311,6 +311,11 @@ async def test_a_forged_reply_ends_the_wait_and_the_stream(open_scene):
         await scene.still_works()
 
 
+def _twice_with_the_same_id():
+    # The transport knows the same bytes again; these differ, and mean the same.
+    return [gossip(message_id=b"i" * 16, ttl_s=ttl_s) for ttl_s in (60, 61)]
+
+
 GOSSIP = {
     "garbage": ("refused.bad_envelope", lambda: [b"\xff" * 100]),
     "a wrong signature": ("refused.bad_envelope", lambda: [tampered(gossip())]),
@@ -339,15 +344,10 @@ GOSSIP = {
     "a cancellation": ("refused.malformed", lambda: [gossip(cancels=b"i" * 16)]),
     "the same signed message in another envelope": (
         "gossip.duplicates",
-        lambda: _twice_with_the_same_id(),
+        _twice_with_the_same_id,
     ),
 }
 """What is not acted on, by what it is; all but the last of several is proper."""
-
-
-def _twice_with_the_same_id():
-    # The transport knows the same bytes again; these differ, and mean the same.
-    return [gossip(message_id=b"i" * 16, ttl_s=ttl_s) for ttl_s in (60, 61)]
 
 
 @pytest.mark.parametrize("name", GOSSIP)

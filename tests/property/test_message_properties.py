@@ -120,9 +120,9 @@ def test_whatever_is_signed_is_refused_or_has_the_shape_of_a_message(fields):
     assert message.type in REGISTERED_TYPES
     assert message.author == ALICE.peer_id
     assert len(message.id) == 16
-    assert {len(other) for other in (message.in_reply_to, message.cancels) if other} <= {
-        16
-    }
+    assert {
+        len(other) for other in (message.in_reply_to, message.cancels) if other
+    } <= {16}
 
 
 @given(

@@ -118,8 +118,8 @@ class P2PConfig:
     gets a copy."""
 
     max_concurrent_handlers: int = 64
-    """Handlers at work at once, for direct messages and for gossip each. One more is
-    refused and counted."""
+    """Handlers at work at once, for direct messages and for gossip each. One peer alone
+    gets half, so that others find room. One more is refused and counted."""
 
     gossip_rate_per_s: float = 100.0
     """Messages this peer publishes per second, at most."""

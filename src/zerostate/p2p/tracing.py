@@ -166,11 +166,44 @@ class P2PTracer(LayerTracer):
             yield span
 
     def trace_message(
-        self, message_type: str, *, body_size: int, message_id: MessageId | None = None
+        self,
+        message_type: str,
+        body_size: int = 0,
+        *,
+        message_id: MessageId | None = None,
     ) -> AbstractContextManager[Span]:
         """Cover a message around its gossip hop, sending or handling (INTERNAL)."""
         attributes = _message(message_type, message_id, body_size)
         return self.span(spans.P2P_MESSAGE, attributes, type=message_type)
+
+    def trace_gossip(self, action: str, topic: str) -> AbstractContextManager[Span]:
+        """Cover gossip of one's own, beside what `PeerNode` publishes and delivers.
+
+        Those have spans already: `trace_gossip_publish` and `trace_gossip_deliver`.
+
+        Args:
+            action: ``publish`` (PRODUCER) or ``deliver`` (CONSUMER).
+            topic: On which topic.
+
+        Raises:
+            ValueError: `action` is another one.
+        """
+        actions = {
+            "publish": (spans.P2P_GOSSIP_PUBLISH, "send"),
+            "deliver": (spans.P2P_GOSSIP_DELIVER, "process"),
+        }
+        if action not in actions:
+            raise ValueError(f"action is {action[:40]!r}; it is publish or deliver")
+        spec, operation_type = actions[action]
+        return self.span(
+            spec,
+            {
+                attr.MESSAGING_SYSTEM: MESSAGING_SYSTEM,
+                attr.MESSAGING_DESTINATION_NAME: topic,
+                attr.MESSAGING_OPERATION_NAME: action,
+                attr.MESSAGING_OPERATION_TYPE: operation_type,
+            },
+        )
 
     def trace_gossip_publish(
         self,

@@ -274,9 +274,7 @@ async def test_one_peer_cannot_take_all_handlers(autojump_clock):
         await trio.sleep(1)
 
         assert bob.node.stats()["requests.overloaded"] == 16
-        reply = await carol.node.request(
-            bob.peer_id, "guild_join", b"", timeout_s=60
-        )
+        reply = await carol.node.request(bob.peer_id, "guild_join", b"", timeout_s=60)
         assert reply == b"done"
 
 
