@@ -49,6 +49,12 @@
     . StaleStateError           a nonce that is not the next one
     . SignatureError
     . PriceError                asks for more than was agreed
+    . ChainError                the chain, or the node that we ask, says no
+      + ChainUnreachableError*  the chain's node did not answer
+      + TransactionRevertedError  the contract refused it
+      + InsufficientGasError    the account cannot pay the fee
+      + NotConfirmedError*      sent, but not yet deep enough in the chain
+      + ReorganisedError        the chain has dropped what it had confirmed
   - EvidenceError               a receipt or state that does not prove what it should
   - TaskDeadlineError           no result in the time the requester gave
   - StoreError
@@ -466,6 +472,52 @@ class PriceError(PaymentError):
     """The amount is not what the receipt and the terms allow."""
 
     code = "price"
+
+
+class ChainError(PaymentError):
+    """The chain, or the node through which we reach it, refuses."""
+
+    code = "chain"
+
+
+class ChainUnreachableError(ChainError):
+    """The chain's node did not answer in time, or not as a node should."""
+
+    code = "chain_unreachable"
+    retryable = True
+
+
+class TransactionRevertedError(ChainError):
+    """The contract refused a call or a transaction; its state was not changed.
+
+    Attributes:
+        reason: The contract's own word (``stale``, ``window over`` …); may be empty.
+    """
+
+    code = "transaction_reverted"
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{detail}: {reason}" if detail else reason)
+        self.reason = reason
+
+
+class InsufficientGasError(ChainError):
+    """The account cannot pay the fee and keep its reserve; nothing was sent."""
+
+    code = "insufficient_gas"
+
+
+class NotConfirmedError(ChainError):
+    """A transaction was sent, but is not deep enough in the chain; it may come yet."""
+
+    code = "not_confirmed"
+    retryable = True
+
+
+class ReorganisedError(ChainError):
+    """The chain has dropped a block or transaction that counted as confirmed."""
+
+    code = "reorganised"
 
 
 class EvidenceError(ZeroStateError):
