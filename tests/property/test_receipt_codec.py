@@ -36,6 +36,7 @@ RECEIPTS = st.builds(
     engine_version=st.text(st.characters(codec="ascii"), max_size=64),
     engine_config_sha256=HEX64,
     price=UINT,
+    trap=st.sampled_from(["", "unreachable", "stack_overflow"]),
 )
 
 

@@ -45,6 +45,7 @@ MAX_ENGINE_VERSION_CHARS: Final = 64
 
 _SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 _TRACE_ID_HEX: Final = re.compile(r"[0-9a-f]{32}")
+_TRAP_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEX_FIELDS: Final = (
     "manifest_sha256",
     "module_sha256",
@@ -133,6 +134,9 @@ class Receipt:
     price: Minor
     """What the executor asks for."""
 
+    trap: str = ""
+    """Why the module trapped, by the engine's name for it; empty where it did not."""
+
     def __post_init__(self) -> None:
         parse_task_id(self.task_id)
         parse_guild_id(self.guild_id)
@@ -150,6 +154,8 @@ class Receipt:
             raise ValueError("exit_code: not 32 bits")
         if self.outcome != OUTCOME_OK and self.outcome not in ERROR_CODES:
             raise ValueError(f"outcome: not a known code: {self.outcome[:80]!r}")
+        if self.trap and _TRAP_NAME.fullmatch(self.trap) is None:
+            raise ValueError(f"trap: not an engine's name: {self.trap[:80]!r}")
         if len(self.engine_version) > MAX_ENGINE_VERSION_CHARS:
             raise ValueError(f"engine_version: over {MAX_ENGINE_VERSION_CHARS} chars")
 

@@ -5,7 +5,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Receipt(_message.Message):
-    __slots__ = ("task_id", "trace_id", "guild_id", "requester", "executor", "manifest_sha256", "module_sha256", "input_sha256", "output_sha256", "outcome", "exit_code", "fuel_used", "memory_peak_bytes", "cpu_time_ns", "wall_time_ns", "started_unix_ns", "ended_unix_ns", "engine_version", "engine_config_sha256", "price")
+    __slots__ = ("task_id", "trace_id", "guild_id", "requester", "executor", "manifest_sha256", "module_sha256", "input_sha256", "output_sha256", "outcome", "exit_code", "fuel_used", "memory_peak_bytes", "cpu_time_ns", "wall_time_ns", "started_unix_ns", "ended_unix_ns", "engine_version", "engine_config_sha256", "price", "trap")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     GUILD_ID_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class Receipt(_message.Message):
     ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     ENGINE_CONFIG_SHA256_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
+    TRAP_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     trace_id: bytes
     guild_id: str
@@ -46,4 +47,5 @@ class Receipt(_message.Message):
     engine_version: str
     engine_config_sha256: bytes
     price: int
-    def __init__(self, task_id: _Optional[str] = ..., trace_id: _Optional[bytes] = ..., guild_id: _Optional[str] = ..., requester: _Optional[str] = ..., executor: _Optional[str] = ..., manifest_sha256: _Optional[bytes] = ..., module_sha256: _Optional[bytes] = ..., input_sha256: _Optional[bytes] = ..., output_sha256: _Optional[bytes] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., fuel_used: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., cpu_time_ns: _Optional[int] = ..., wall_time_ns: _Optional[int] = ..., started_unix_ns: _Optional[int] = ..., ended_unix_ns: _Optional[int] = ..., engine_version: _Optional[str] = ..., engine_config_sha256: _Optional[bytes] = ..., price: _Optional[int] = ...) -> None: ...
+    trap: str
+    def __init__(self, task_id: _Optional[str] = ..., trace_id: _Optional[bytes] = ..., guild_id: _Optional[str] = ..., requester: _Optional[str] = ..., executor: _Optional[str] = ..., manifest_sha256: _Optional[bytes] = ..., module_sha256: _Optional[bytes] = ..., input_sha256: _Optional[bytes] = ..., output_sha256: _Optional[bytes] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., fuel_used: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., cpu_time_ns: _Optional[int] = ..., wall_time_ns: _Optional[int] = ..., started_unix_ns: _Optional[int] = ..., ended_unix_ns: _Optional[int] = ..., engine_version: _Optional[str] = ..., engine_config_sha256: _Optional[bytes] = ..., price: _Optional[int] = ..., trap: _Optional[str] = ...) -> None: ...

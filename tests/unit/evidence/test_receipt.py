@@ -105,6 +105,8 @@ def test_a_payload_that_is_no_receipt_is_refused():
         ("fuel_used", 2**63),
         ("exit_code", 2**31),
         ("engine_version", "x" * 65),
+        ("trap", "Not A Name"),
+        ("trap", "x" * 65),
     ],
 )
 def test_a_field_out_of_form_is_refused(field, value):
@@ -117,6 +119,15 @@ def test_the_hash_is_of_the_sealed_bytes():
 
     assert len(receipt_sha256(sealed)) == 64
     assert receipt_sha256(sealed) != receipt_sha256(sealed + b"\0")
+
+
+def test_a_trap_is_one_more_field_at_the_end_of_what_was_always_signed():
+    untold = dataclasses.replace(RECEIPT, outcome="trap")
+    told = dataclasses.replace(untold, trap="unreachable")
+
+    assert receipt_payload(told) == receipt_payload(untold) + b"\xaa\x01\x0bunreachable"
+    assert open_receipt(seal_receipt(EXECUTOR, told)) == told
+    assert open_receipt(seal_receipt(EXECUTOR, untold)).trap == ""
 
 
 def receipt_payload(receipt):
