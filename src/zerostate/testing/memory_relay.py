@@ -1,8 +1,9 @@
-"""Relays on the network in memory."""
+"""Connections of the network in memory, direct and through relays."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import Final, Protocol, TypeVarTuple, final
 
 import trio
 
@@ -12,26 +13,133 @@ from zerostate.errors import (
     RelayRefusedError,
 )
 from zerostate.ids import PeerId
+from zerostate.p2p.host import ConnectionPath
 from zerostate.p2p.relay_host import RelayLimits, RelayListener
 
-if TYPE_CHECKING:
-    from zerostate.testing.network import MemoryHost, MemoryLink
-
-ANSWER_TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_S: Final = 3.0
 """Longest wait for a frozen relay, in seconds."""
+
+_Args = TypeVarTuple("_Args")
+
+
+class LinkEnd(Protocol):
+    """As much of a host in memory as its connections need."""
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Whose host it is."""
+
+    @property
+    def port(self) -> int:
+        """Where it seems to listen."""
+
+    @property
+    def links(self) -> Mapping[PeerId, Sequence["MemoryLink"]]:
+        """Its connections."""
+
+    @property
+    def relays(self) -> "MemoryRelays":
+        """Its part in relaying."""
+
+    async def awake(self) -> None:
+        """Return when it is not frozen."""
+
+    def start(self, run: Callable[[*_Args], Awaitable[object]], *args: *_Args) -> None:
+        """Run something as long as it runs."""
+
+    def admits(self, peer_id: PeerId | None, *, inbound: bool) -> bool:
+        """Whether its owner admits a connection."""
+
+    def hold(self, peer_id: PeerId, link: "MemoryLink") -> None:
+        """Note that `link` stands."""
+
+    async def let_go(self, peer_id: PeerId, link: "MemoryLink") -> None:
+        """Note that `link` is gone."""
+
+    def direct_link(self, peer_id: PeerId) -> "MemoryLink | None":
+        """Return a direct connection with `peer_id`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemoryLink:
+    """One connection between two hosts."""
+
+    dialler: LinkEnd
+    accepter: LinkEnd
+    relay: LinkEnd | None = None
+    """Who passes it on, as long as it is awake."""
+
+    def path(self, seen_from: LinkEnd) -> ConnectionPath:
+        """Return the path as one end sees it."""
+        address = f"/ip4/127.0.0.1/tcp/{self.other(seen_from).port}"
+        if self.relay is not None:
+            address = f"/p2p/{self.relay.peer_id}/p2p-circuit"
+        return ConnectionPath(
+            relay=None if self.relay is None else self.relay.peer_id,
+            address=address,
+            dialled=seen_from is self.dialler,
+        )
+
+    @property
+    def ends(self) -> tuple[PeerId, PeerId]:
+        """Both ends."""
+        return self.dialler.peer_id, self.accepter.peer_id
+
+    def other(self, host: LinkEnd) -> LinkEnd:
+        """Return the end that is not `host`."""
+        return self.accepter if host is self.dialler else self.dialler
+
+    async def cut(self) -> None:
+        """End the connection at both ends, and what goes through one of them."""
+        await self.dialler.let_go(self.accepter.peer_id, self)
+        await self.accepter.let_go(self.dialler.peer_id, self)
+        if self.relay is not None:
+            self.relay.relays.ended(self)
+            return
+        for host in (self.dialler, self.accepter):
+            held = [link for links in host.links.values() for link in links]
+            for circuit in held:
+                if circuit.relay is self.other(host):
+                    await circuit.cut()
+
+    async def passes(self) -> None:
+        """Return when both ends, and whoever is between them, are awake."""
+        for host in (self.dialler, self.accepter, self.relay):
+            if host is not None:
+                await host.awake()
+
+
+def join(
+    dialler: LinkEnd, accepter: LinkEnd, relay: LinkEnd | None = None
+) -> MemoryLink:
+    """Make a connection, if both ends admit it.
+
+    Raises:
+        PeerUnreachableError: One of them does not.
+    """
+    if not (
+        accepter.admits(None, inbound=True)
+        and dialler.admits(accepter.peer_id, inbound=False)
+        and accepter.admits(dialler.peer_id, inbound=True)
+    ):
+        raise PeerUnreachableError(f"the connection with {accepter.peer_id} is refused")
+    link = MemoryLink(dialler, accepter, relay)
+    accepter.hold(dialler.peer_id, link)
+    dialler.hold(accepter.peer_id, link)
+    return link
 
 
 @dataclass(frozen=True, slots=True)
 class _Reservation:
     until: float
-    link: "MemoryLink"
+    link: MemoryLink
 
 
 @final
 class MemoryRelays:
-    """The relaying part of a `MemoryHost`; what it passes on is not counted."""
+    """The relaying part of a host in memory; what it passes on is not counted."""
 
-    def __init__(self, host: "MemoryHost") -> None:
+    def __init__(self, host: LinkEnd) -> None:
         self._host = host
         self._listener: RelayListener | None = None
         self._limits: RelayLimits | None = None
@@ -56,7 +164,7 @@ class MemoryRelays:
             return lifetime_s
         raise PeerUnreachableError(f"relay {relay} gave no answer in time")
 
-    def grant(self, source: PeerId, link: "MemoryLink") -> float:
+    def grant(self, source: PeerId, link: MemoryLink) -> float:
         """Give `source` a place here; return for how long, in seconds."""
         listener, limits = self._serving()
         if not listener.relays_for(source):
@@ -71,7 +179,7 @@ class MemoryRelays:
         listener.granted(source)
         return limits.reservation_s
 
-    def forward(self, source: "MemoryHost", destination: "MemoryHost") -> None:
+    def forward(self, source: LinkEnd, destination: LinkEnd) -> None:
         """Connect two hosts through this one."""
         listener, limits = self._serving()
         ends = (source.peer_id, destination.peer_id)
@@ -90,21 +198,21 @@ class MemoryRelays:
         self._circuits.add(link)
         self._host.start(self._end_in_time, link, limits.circuit_s)
 
-    def take(self, source: "MemoryHost", relay: "MemoryHost") -> "MemoryLink":
+    def take(self, source: LinkEnd, relay: LinkEnd) -> MemoryLink:
         """Let `source` in, who comes through `relay`."""
         if self._listener is None or not self._has_place_at(relay.peer_id):
             raise RelayRefusedError("there is no place of ours at that relay")
         with self._listener.accepting(relay.peer_id, source.peer_id):
-            return source.join(self._host, relay)
+            return join(source, self._host, relay)
 
-    def ended(self, link: "MemoryLink") -> None:
+    def ended(self, link: MemoryLink) -> None:
         """Note that a circuit through this host is gone."""
         if link in self._circuits:
             self._circuits.discard(link)
             if self._listener is not None:
                 self._listener.circuit_ended(0, "closed")
 
-    async def _end_in_time(self, link: "MemoryLink", circuit_s: float) -> None:
+    async def _end_in_time(self, link: MemoryLink, circuit_s: float) -> None:
         await trio.sleep(circuit_s)
         if link in self._circuits and self._listener is not None:
             self._circuits.discard(link)

@@ -8,7 +8,6 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final, TypeVarTuple, final
 
 import trio
@@ -32,59 +31,12 @@ from zerostate.p2p.host import (
 )
 from zerostate.p2p.tasks import open_background, start_clean
 from zerostate.testing.memory_dht import MemoryDht
-from zerostate.testing.memory_relay import MemoryRelays
+from zerostate.testing.memory_relay import MemoryLink, MemoryRelays, join
 
 _Args = TypeVarTuple("_Args")
 
 CONNECT_TIMEOUT_S: Final = 3.0
 """Longest that a dial or the opening of a stream waits for a frozen peer, in seconds."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MemoryLink:
-    """One connection between two `MemoryHost`."""
-
-    dialler: "MemoryHost"
-    accepter: "MemoryHost"
-    relay: "MemoryHost | None" = None
-    """Who passes it on, as long as it is awake."""
-
-    def path(self, seen_from: "MemoryHost") -> ConnectionPath:
-        """Return the path as one end sees it."""
-        address = f"/ip4/127.0.0.1/tcp/{self.other(seen_from).port}"
-        if self.relay is not None:
-            address = f"/p2p/{self.relay.peer_id}/p2p-circuit"
-        return ConnectionPath(
-            relay=None if self.relay is None else self.relay.peer_id,
-            address=address,
-            dialled=seen_from is self.dialler,
-        )
-
-    @property
-    def ends(self) -> tuple[PeerId, PeerId]:
-        """Both ends."""
-        return self.dialler.peer_id, self.accepter.peer_id
-
-    def other(self, host: "MemoryHost") -> "MemoryHost":
-        """Return the end that is not `host`."""
-        return self.accepter if host is self.dialler else self.dialler
-
-    async def cut(self) -> None:
-        """End the connection at both ends, and what goes through one of them."""
-        await self.dialler.let_go(self.accepter.peer_id, self)
-        await self.accepter.let_go(self.dialler.peer_id, self)
-        if self.relay is not None:
-            self.relay.relays.ended(self)
-            return
-        for host in (self.dialler, self.accepter):
-            for circuit in host.circuits_through(self.other(host)):
-                await circuit.cut()
-
-    async def passes(self) -> None:
-        """Return when both ends, and whoever is between them, are awake."""
-        for host in (self.dialler, self.accepter, self.relay):
-            if host is not None:
-                await host.awake()
 
 
 @final
@@ -194,7 +146,7 @@ class MemoryHost:
             if any(link.dialler is self and link.relay is relay for link in links):
                 return
             if relay is None:
-                self.join(other)
+                join(self, other)
             else:
                 relay.relays.forward(self, other)
             return
@@ -205,23 +157,9 @@ class MemoryHost:
         return link is not None and (address.relay is not None or link.relay is None)
 
     def _relay(self, peer_id: PeerId) -> "MemoryHost":
-        link = self.direct_link(peer_id)
-        if link is None:
+        if self.direct_link(peer_id) is None:
             raise PeerUnreachableError(f"relay {peer_id} is not connected")
-        return link.other(self)
-
-    def join(self, far: "MemoryHost", relay: "MemoryHost | None" = None) -> MemoryLink:
-        """Make a connection with `far`, if both ends admit it."""
-        if not (
-            far.admits(None, inbound=True)
-            and self.admits(far.peer_id, inbound=False)
-            and far.admits(self.peer_id, inbound=True)
-        ):
-            raise PeerUnreachableError(f"the connection with {far.peer_id} is refused")
-        link = MemoryLink(self, far, relay)
-        far.hold(self.peer_id, link)
-        self.hold(far.peer_id, link)
-        return link
+        return self._network.find(peer_id)
 
     def admits(self, peer_id: PeerId | None, *, inbound: bool) -> bool:
         """Return whether this host's owner admits a connection."""
@@ -268,11 +206,6 @@ class MemoryHost:
         """Drop all connections with `peer_id`."""
         for link in list(self.links.get(peer_id, [])):
             await link.cut()
-
-    def circuits_through(self, relay: "MemoryHost") -> list[MemoryLink]:
-        """Return the connections that `relay` passes on."""
-        links = [link for links in self.links.values() for link in links]
-        return [link for link in links if link.relay is relay]
 
     def direct_link(self, peer_id: PeerId) -> MemoryLink | None:
         """Return a direct connection with `peer_id`."""

@@ -16,6 +16,7 @@ from zerostate.evidence.identity import Identity
 from zerostate.p2p import P2PConfig
 from zerostate.p2p.access import MAX_BANS
 from zerostate.testing import assert_trace
+from zerostate.testing.memory_relay import join
 from zerostate.testing.peers import open_memory_peers
 
 QUIET = P2PConfig(health_interval_s=0)
@@ -202,9 +203,9 @@ async def test_one_connection_too_many_is_refused_and_counted(autojump_clock):
 async def test_a_third_connection_with_one_peer_is_refused(autojump_clock):
     async with open_memory_peers(2) as (alice, bob):
         # One stands; a second is what a dial by both at once would have given.
-        bob.host.join(alice.host)
+        join(bob.host, alice.host)
         with pytest.raises(PeerUnreachableError):
-            bob.host.join(alice.host)
+            join(bob.host, alice.host)
 
         assert bob.node.stats()["connections.refused.peer_limit"] == 1
         assert alice.node.connected() == {bob.peer_id}
