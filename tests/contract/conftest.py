@@ -2,11 +2,9 @@
 
 import pytest
 
+from hosts import host_opener
+
 
 @pytest.fixture(params=["libp2p", "memory"])
 def open_hosts(request):
-    # Not at the top: pytest imports this file with every warning an error, and one of
-    # libp2p's dependencies warns when it is first imported.
-    from hosts import host_opener
-
     return host_opener(request.param)
