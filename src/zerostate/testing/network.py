@@ -258,7 +258,7 @@ class MemoryHost:
         if link is None:
             raise PeerLostError(f"{peer_id} is not connected")
         started = trio.current_time()
-        await link.passes()
+        await link.passes(asked_by=self)
         return trio.current_time() - started
 
     async def subscribe(self, topic: str) -> None:
