@@ -131,14 +131,18 @@ class DevChain:
         with self._lock:
             return self.mine() if self._db.has_window() else None
 
-    def turn_clock(self, ahead_s: int) -> int:
-        """Let the blocks' clock run `ahead_s` seconds further ahead; for tests.
+    def turn_clock(self, seconds: int) -> int:
+        """Let the next block be at least `seconds` later than now; for tests.
 
-        Forgotten at the end of the process, but time never goes back: each block is
-        later than the one before it.
+        Returns how far ahead of the wall clock the chain then is. Forgotten at the end
+        of the process, but time never goes back: each block is later than the last.
         """
         with self._lock:
-            self._ahead_s += ahead_s
+            wall_s = self._clock.wall_ns() // NS_PER_S
+            now_s = max(
+                self._chain.get_canonical_head().timestamp, wall_s + self._ahead_s
+            )
+            self._ahead_s = now_s + seconds - wall_s
             return self._ahead_s
 
     def close(self) -> None:

@@ -82,10 +82,20 @@ def estimate_gas(chain: DevChain, wanted: Call) -> int:
         header = chain.head()
         tx, computation = _run(chain, wanted, header, wanted.gas)
         used = int(tx.intrinsic_gas) + computation.get_gas_used()
-        # A call passes on 63/64 of the gas at most (EIP-150), and refunds come last.
-        limit = min(used * 64 // 63 + 1, wanted.gas)
-        _run(chain, wanted, header, limit)
-        return limit
+        # A call passes on 63/64 of the gas at most (EIP-150), and what it gives back
+        # (refunds, a stipend not used) must be there first: so it is tried.
+        limit = used * 64 // 63 + 1
+        while limit < wanted.gas and not _suffices(chain, wanted, header, limit):
+            limit += limit // 8
+        return min(limit, wanted.gas)
+
+
+def _suffices(chain: DevChain, wanted: Call, header: BlockHeaderAPI, gas: int) -> bool:
+    try:
+        _run(chain, wanted, header, gas)
+    except RpcError:
+        return False
+    return True
 
 
 def send(chain: DevChain, raw: bytes) -> bytes:

@@ -133,10 +133,10 @@ def _gas_price(chain: DevChain, _params: Sequence[Any]) -> str:
 
 def _turn_clock(chain: DevChain, params: Sequence[Any]) -> str:
     value = params[0]
-    ahead_s = value if type(value) is int else parse_quantity(value)
-    if not 0 <= ahead_s <= MAX_TURN_S:
+    seconds = value if type(value) is int else parse_quantity(value)
+    if not 0 <= seconds <= MAX_TURN_S:
         raise RpcError(INVALID_PARAMS, f"0 to {MAX_TURN_S} seconds")
-    return hex(chain.turn_clock(ahead_s))
+    return hex(chain.turn_clock(seconds))
 
 
 def _mine(chain: DevChain, _params: Sequence[Any]) -> str:
