@@ -164,6 +164,7 @@ def test_every_field_of_a_receipt_that_the_requester_knows_is_compared():
         "ended_unix_ns",
         "engine_version",
         "engine_config_sha256",
+        "trap",
     }
     known = {field.name for field in fields(Receipt)} - measured
     nothing = ExpectedTask(
