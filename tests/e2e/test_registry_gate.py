@@ -6,6 +6,7 @@ from collections import defaultdict
 import pytest
 import trio
 
+from gate_bids import BIDDERS, bids_scenario
 from gate_dht import dht_scenario
 from gate_guild import guild_scenario
 from gate_health import health_scenario
@@ -32,6 +33,10 @@ NOT_SEEN = {
 }
 
 
+ENDLESS = {"limits": {"fuel": 10**14, "wall_s": 0.5}}
+"""Limits of a task that only its wall clock ends."""
+
+
 async def tasks_end_in_every_way(world):
     outcomes = [
         await world.run(sha256_module()),
@@ -39,7 +44,12 @@ async def tasks_end_in_every_way(world):
         await world.run((TASKS / "exit_code.wasm").read_bytes()),
         await world.run(b"no module"),
         await world.run(sha256_module(), manifest={"limits": {"fuel": 1000}}),
+        await world.run(
+            (TASKS / "loop.wasm").read_bytes(), manifest={"limits": {"fuel": 10**6}}
+        ),
         await world.run((TASKS / "output_flood.wasm").read_bytes()),
+        await world.run((TASKS / "memory_bomb.wasm").read_bytes()),
+        await world.run((TASKS / "loop.wasm").read_bytes(), manifest=ENDLESS),
         await world.run(sha256_module(), manifest={"module_sha256": "0" * 64}),
         await world.run(sha256_module(), input_path=world.directory / "missing"),
     ]
@@ -49,7 +59,10 @@ async def tasks_end_in_every_way(world):
         "exit_code",
         "invalid_module",
         "out_of_fuel",
+        "out_of_fuel",
         "output_limit",
+        "memory_limit",
+        "deadline",
         "manifest",
         "input_file",
     ]
@@ -116,6 +129,7 @@ async def run_scenarios(directory):
                 dht_scenario,
             ),
         ),
+        ("bidding", BIDDERS, (bids_scenario,)),
         # Giving up comes last: that task goes on running where nobody waits for it.
         (
             "strange",

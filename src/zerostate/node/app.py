@@ -18,12 +18,14 @@ from zerostate.guild import (
     GuildTracer,
     open_guilds,
 )
+from zerostate.node.bidding import ExecutorTerms, Price
 from zerostate.node.commands import Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
 from zerostate.node.counterparts import Counterparts
 from zerostate.node.data_dir import hold_data_dir
 from zerostate.node.executor import Executor
+from zerostate.node.history import open_history
 from zerostate.node.identity import load_or_create
 from zerostate.node.layers import Layers
 from zerostate.node.ops import Ops
@@ -48,6 +50,9 @@ from zerostate.telemetry import (
     init_tracer,
 )
 from zerostate.units import Minor
+
+HISTORY_NAME: Final = "executors.json"
+"""File in the data directory: how the executors of this peer's tasks did."""
 
 TELEMETRY_SHUTDOWN_S: Final = 2.0
 """Longest wait for the last spans when a node ends, in seconds."""
@@ -181,20 +186,40 @@ async def open_layers(
         peers.relations.is_counterpart = counterparts.__contains__
         if EXECUTES in config.capabilities:
             tracer = ExecutionTracer(provider)
+            execution = ExecutionConfig(capabilities=config.capabilities)
             runner = await stack.enter_async_context(
-                open_runner(ExecutionConfig(), identity, tracer=tracer, clock=clock)
+                open_runner(execution, identity, tracer=tracer, clock=clock)
             )
-            channels.expects = Executor(peers, guilds, runner).expects
+            terms = _executor_terms(config, execution)
+            channels.expects = Executor(peers, guilds, runner, terms=terms).expects
         peers.discovery.advertise(config.capabilities)
+        history = await stack.enter_async_context(
+            open_history(config.data_dir / HISTORY_NAME)
+        )
         requester = Requester(
             peers,
             guilds,
             channels,
+            history=history,
+            clock=clock,
             tracer=NodeTracer(provider),
             payment_tracer=payment_tracer,
             channel_deposit=Minor(config.channel_deposit),
         )
         yield Layers(peers, guilds, requester)
+
+
+def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorTerms:
+    price = None
+    if config.price_base is not None and config.price_per_gigafuel is not None:
+        price = Price(config.price_base, config.price_per_gigafuel)
+    return ExecutorTerms(
+        capabilities=config.capabilities,
+        price=price,
+        max_module_bytes=execution.max_module_bytes,
+        max_input_bytes=execution.max_input_bytes,
+        capacity=execution.workers + execution.max_waiting,
+    )
 
 
 def _serve_payments(peers: PeerNode, channels: ChannelManager) -> None:

@@ -1,4 +1,4 @@
-"""The other side of a task: accept the request, run it, answer with a receipt."""
+"""The other side of a task: bid, accept the request, run it, answer with a receipt."""
 
 import hashlib
 import logging
@@ -10,14 +10,19 @@ from google.protobuf.message import DecodeError
 from zerostate.errors import (
     EvidenceError,
     ExecutionError,
+    ExecutorBusyError,
+    ManifestError,
+    PriceError,
     WireError,
     ZeroStateError,
 )
 from zerostate.evidence.receipt import receipt_sha256
+from zerostate.execution.manifest import load_manifest
 from zerostate.execution.runner import TaskOrder, TaskRunner
 from zerostate.guild import GuildService
 from zerostate.ids import GuildId, PeerId, TaskId, TraceIdHex, parse_task_id
 from zerostate.node import messages_pb2 as pb
+from zerostate.node.bidding import ExecutorTerms
 from zerostate.node.pinning import TaskTraces
 from zerostate.p2p import Message, PeerNode
 from zerostate.payment import ExpectedPayment
@@ -32,6 +37,12 @@ a moment, or has to be connected with again, does not cost a finished task."""
 RESULT_TIMEOUT_S: Final = 36.0
 """Longest that all attempts take together, in seconds."""
 
+BID_TIMEOUT_S: Final = 4.0
+"""Longest wait until a bid is taken, in seconds; later the requester has chosen."""
+
+BID_VALID_S: Final = 30.0
+"""How long a bid stands, in seconds: the requester may ask others first."""
+
 _logger: Final = logging.getLogger("zerostate.node")
 
 
@@ -40,12 +51,22 @@ class Executor:
     """Runs the tasks that members of this peer's guilds ask for."""
 
     def __init__(
-        self, peers: PeerNode, guilds: GuildService, runner: TaskRunner
+        self,
+        peers: PeerNode,
+        guilds: GuildService,
+        runner: TaskRunner,
+        *,
+        terms: ExecutorTerms,
     ) -> None:
         self._peers = peers
         self._runner = runner
+        self._terms = terms
+        self._under_way = 0
         self._traces = TaskTraces()
         self._expected: OrderedDict[TaskId, ExpectedPayment] = OrderedDict()
+        guilds.on_message(
+            "task_offer", self._on_offer, continues=self._is_offered_in_its_trace
+        )
         guilds.on_message(
             "task_request", self._on_request, continues=self._is_in_its_trace
         )
@@ -54,15 +75,49 @@ class Executor:
         """Return what the task earned here, or None if nothing is owed for it."""
         return self._expected.get(task_id)
 
+    async def _on_offer(self, guild_id: GuildId, message: Message) -> None:
+        bid = self._bid(_parse_offer(message, guild_id))
+        await self._peers.request(
+            message.author,
+            "task_bid",
+            bid.SerializeToString(),
+            timeout_s=BID_TIMEOUT_S,
+        )
+
+    def _bid(self, offer: pb.TaskOffer) -> pb.TaskBid:
+        try:
+            self._check_capacity()
+            terms = self._terms.check(
+                load_manifest(offer.manifest),
+                module_bytes=offer.module_bytes,
+                input_bytes=offer.input_bytes,
+            )
+        except (ExecutionError, PriceError) as exc:
+            _logger.info("no bid for %s: %s", offer.task_id, exc)
+            return pb.TaskBid(task_id=offer.task_id, refusal=exc.code)
+        return pb.TaskBid(
+            task_id=offer.task_id,
+            price_base=terms.base,
+            price_per_gigafuel=terms.per_gigafuel,
+            price_max_total=terms.max_total,
+            tasks_ahead=self._under_way,
+            valid_ms=round(BID_VALID_S * 1000),
+        )
+
     async def _on_request(self, guild_id: GuildId, message: Message) -> None:
         request = _parse_request(message, guild_id)
         requester = message.author
         task_id = parse_task_id(request.task_id)
         if not self._traces.pin(requester, task_id, request.trace_id):
             raise EvidenceError(f"{task_id} belongs to the trace of its first request")
-        accepted = pb.TaskAccept(task_id=task_id).SerializeToString()
-        reply = await self._peers.request(requester, "task_accept", accepted)
-        result = await self._run(request, guild_id, requester, reply)
+        try:
+            self._check_capacity()
+            self._check_price(request)
+        except (ExecutorBusyError, PriceError) as exc:
+            _logger.info("%s declined: %s", task_id, exc)
+            result = _failure(task_id, exc)
+        else:
+            result = await self._accept(request, guild_id, requester)
         await self._peers.request(
             requester,
             "task_result",
@@ -70,6 +125,38 @@ class Executor:
             timeout_s=RESULT_TIMEOUT_S,
             attempts=RESULT_ATTEMPTS,
         )
+
+    def _check_capacity(self) -> None:
+        if self._under_way >= self._terms.capacity:
+            raise ExecutorBusyError(f"{self._under_way} tasks are under way already")
+
+    def _check_price(self, request: pb.TaskRequest) -> None:
+        try:
+            manifest = load_manifest(request.manifest)
+        except ManifestError:
+            # The runner says so, in the task's own span.
+            return
+        self._terms.check_price(manifest)
+
+    async def _accept(
+        self, request: pb.TaskRequest, guild_id: GuildId, requester: PeerId
+    ) -> pb.TaskResult:
+        accepted = pb.TaskAccept(task_id=request.task_id).SerializeToString()
+        self._under_way += 1
+        try:
+            reply = await self._peers.request(requester, "task_accept", accepted)
+            return await self._run(request, guild_id, requester, reply)
+        finally:
+            self._under_way -= 1
+
+    def _is_offered_in_its_trace(self, _guild_id: GuildId, message: Message) -> bool:
+        """Whether nothing is known against the offered task's being in that trace."""
+        try:
+            task_id = parse_task_id(pb.TaskOffer.FromString(message.body).task_id)
+        except (DecodeError, ValueError):
+            # Refused when it is acted on.
+            return True
+        return self._traces.agrees(message.author, task_id, message.carrier.trace_id)
 
     def _is_in_its_trace(self, _guild_id: GuildId, message: Message) -> bool:
         """Whether the request's trace is its task's, which the first request decides."""
@@ -104,13 +191,7 @@ class Executor:
             )
         except ZeroStateError as exc:
             _logger.warning("task %s failed: %s: %s", task_id, exc.code, exc)
-            receipt = exc.receipt if isinstance(exc, ExecutionError) else None
-            return pb.TaskResult(
-                task_id=task_id,
-                outcome=exc.code,
-                message=str(exc),
-                receipt=receipt or b"",
-            )
+            return _failure(task_id, exc)
         digest = receipt_sha256(execution.receipt)
         self._expect(task_id, ExpectedPayment(digest, execution.price))
         return pb.TaskResult(
@@ -125,6 +206,27 @@ class Executor:
         while len(self._expected) > MAX_EXPECTED_PAYMENTS:
             given_up, _ = self._expected.popitem(last=False)
             _logger.warning("no payment came for %s; given up", given_up)
+
+
+def _failure(task_id: TaskId, failure: ZeroStateError) -> pb.TaskResult:
+    receipt = failure.receipt if isinstance(failure, ExecutionError) else None
+    return pb.TaskResult(
+        task_id=task_id,
+        outcome=failure.code,
+        message=str(failure),
+        receipt=receipt or b"",
+    )
+
+
+def _parse_offer(message: Message, guild_id: GuildId) -> pb.TaskOffer:
+    try:
+        offer = pb.TaskOffer.FromString(message.body)
+        parse_task_id(offer.task_id)
+    except (DecodeError, ValueError) as exc:
+        raise WireError("not a TaskOffer message") from exc
+    if offer.guild_id != guild_id:
+        raise WireError(f"names guild {offer.guild_id[:80]!r}, came on {guild_id}")
+    return offer
 
 
 def _parse_request(message: Message, guild_id: GuildId) -> pb.TaskRequest:

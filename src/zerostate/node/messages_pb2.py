@@ -24,21 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dzerostate/node/messages.proto\x12\x11zerostate.node.v1\"\xac\x01\n\x0bTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x10\n\x08guild_id\x18\x02 \x01(\t\x12\x10\n\x08manifest\x18\x03 \x01(\x0c\x12\x15\n\rmodule_sha256\x18\x04 \x01(\x0c\x12\x14\n\x0cinput_sha256\x18\x05 \x01(\x0c\x12\x14\n\x0cmodule_bytes\x18\x06 \x01(\x04\x12\x13\n\x0binput_bytes\x18\x07 \x01(\x04\x12\x10\n\x08trace_id\x18\x08 \x01(\t\"\x1d\n\nTaskAccept\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"*\n\tTaskInput\x12\x0e\n\x06module\x18\x01 \x01(\x0c\x12\r\n\x05input\x18\x02 \x01(\x0c\"`\n\nTaskResult\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06output\x18\x04 \x01(\x0c\x12\x0f\n\x07receipt\x18\x05 \x01(\x0c\"\x18\n\x03\x41\x63k\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dzerostate/node/messages.proto\x12\x11zerostate.node.v1\"\x81\x01\n\tTaskOffer\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x10\n\x08guild_id\x18\x02 \x01(\t\x12\x10\n\x08manifest\x18\x03 \x01(\x0c\x12\x14\n\x0cinput_sha256\x18\x04 \x01(\x0c\x12\x14\n\x0cmodule_bytes\x18\x05 \x01(\x04\x12\x13\n\x0binput_bytes\x18\x06 \x01(\x04\"\x9b\x01\n\x07TaskBid\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07refusal\x18\x02 \x01(\t\x12\x12\n\nprice_base\x18\x03 \x01(\x04\x12\x1a\n\x12price_per_gigafuel\x18\x04 \x01(\x04\x12\x17\n\x0fprice_max_total\x18\x05 \x01(\x04\x12\x13\n\x0btasks_ahead\x18\x06 \x01(\r\x12\x10\n\x08valid_ms\x18\x07 \x01(\r\"\xac\x01\n\x0bTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x10\n\x08guild_id\x18\x02 \x01(\t\x12\x10\n\x08manifest\x18\x03 \x01(\x0c\x12\x15\n\rmodule_sha256\x18\x04 \x01(\x0c\x12\x14\n\x0cinput_sha256\x18\x05 \x01(\x0c\x12\x14\n\x0cmodule_bytes\x18\x06 \x01(\x04\x12\x13\n\x0binput_bytes\x18\x07 \x01(\x04\x12\x10\n\x08trace_id\x18\x08 \x01(\t\"\x1d\n\nTaskAccept\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"*\n\tTaskInput\x12\x0e\n\x06module\x18\x01 \x01(\x0c\x12\r\n\x05input\x18\x02 \x01(\x0c\"`\n\nTaskResult\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06output\x18\x04 \x01(\x0c\x12\x0f\n\x07receipt\x18\x05 \x01(\x0c\"\x18\n\x03\x41\x63k\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zerostate.node.messages_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASKREQUEST']._serialized_start=53
-  _globals['_TASKREQUEST']._serialized_end=225
-  _globals['_TASKACCEPT']._serialized_start=227
-  _globals['_TASKACCEPT']._serialized_end=256
-  _globals['_TASKINPUT']._serialized_start=258
-  _globals['_TASKINPUT']._serialized_end=300
-  _globals['_TASKRESULT']._serialized_start=302
-  _globals['_TASKRESULT']._serialized_end=398
-  _globals['_ACK']._serialized_start=400
-  _globals['_ACK']._serialized_end=424
+  _globals['_TASKOFFER']._serialized_start=53
+  _globals['_TASKOFFER']._serialized_end=182
+  _globals['_TASKBID']._serialized_start=185
+  _globals['_TASKBID']._serialized_end=340
+  _globals['_TASKREQUEST']._serialized_start=343
+  _globals['_TASKREQUEST']._serialized_end=515
+  _globals['_TASKACCEPT']._serialized_start=517
+  _globals['_TASKACCEPT']._serialized_end=546
+  _globals['_TASKINPUT']._serialized_start=548
+  _globals['_TASKINPUT']._serialized_end=590
+  _globals['_TASKRESULT']._serialized_start=592
+  _globals['_TASKRESULT']._serialized_end=688
+  _globals['_ACK']._serialized_start=690
+  _globals['_ACK']._serialized_end=714
 # @@protoc_insertion_point(module_scope)

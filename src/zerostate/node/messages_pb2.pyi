@@ -4,6 +4,40 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class TaskOffer(_message.Message):
+    __slots__ = ("task_id", "guild_id", "manifest", "input_sha256", "module_bytes", "input_bytes")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    GUILD_ID_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    MODULE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    INPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    guild_id: str
+    manifest: bytes
+    input_sha256: bytes
+    module_bytes: int
+    input_bytes: int
+    def __init__(self, task_id: _Optional[str] = ..., guild_id: _Optional[str] = ..., manifest: _Optional[bytes] = ..., input_sha256: _Optional[bytes] = ..., module_bytes: _Optional[int] = ..., input_bytes: _Optional[int] = ...) -> None: ...
+
+class TaskBid(_message.Message):
+    __slots__ = ("task_id", "refusal", "price_base", "price_per_gigafuel", "price_max_total", "tasks_ahead", "valid_ms")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    PRICE_BASE_FIELD_NUMBER: _ClassVar[int]
+    PRICE_PER_GIGAFUEL_FIELD_NUMBER: _ClassVar[int]
+    PRICE_MAX_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    TASKS_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    VALID_MS_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    refusal: str
+    price_base: int
+    price_per_gigafuel: int
+    price_max_total: int
+    tasks_ahead: int
+    valid_ms: int
+    def __init__(self, task_id: _Optional[str] = ..., refusal: _Optional[str] = ..., price_base: _Optional[int] = ..., price_per_gigafuel: _Optional[int] = ..., price_max_total: _Optional[int] = ..., tasks_ahead: _Optional[int] = ..., valid_ms: _Optional[int] = ...) -> None: ...
+
 class TaskRequest(_message.Message):
     __slots__ = ("task_id", "guild_id", "manifest", "module_sha256", "input_sha256", "module_bytes", "input_bytes", "trace_id")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]

@@ -14,6 +14,8 @@ GUILD_JOIN: Final = "guild_join"
 GUILD_LEAVE: Final = "guild_leave"
 GUILD_UPDATE: Final = "guild_update"
 GUILD_HEARTBEAT: Final = "guild_heartbeat"
+TASK_OFFER: Final = "task_offer"
+TASK_BID: Final = "task_bid"
 TASK_REQUEST: Final = "task_request"
 TASK_ACCEPT: Final = "task_accept"
 TASK_RESULT: Final = "task_result"
@@ -28,6 +30,8 @@ REGISTERED_TYPES: Final = frozenset(
         GUILD_LEAVE,
         GUILD_UPDATE,
         GUILD_HEARTBEAT,
+        TASK_OFFER,
+        TASK_BID,
         TASK_REQUEST,
         TASK_ACCEPT,
         TASK_RESULT,

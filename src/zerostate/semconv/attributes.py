@@ -35,6 +35,21 @@ LINK_TRUST: Final = "zerostate.link.trust"
 ERROR_TYPE: Final = "error.type"
 """The failure's code from the closed list of ``zerostate.errors``."""
 
+# task
+
+TASK_CANDIDATES: Final = "task.candidates"
+"""Members of the guild that offer all that the task needs."""
+
+TASK_BIDS: Final = "task.bids"
+"""Bids within the task's terms. The only candidate's is the price it joined with."""
+
+TASK_ASKED: Final = "task.asked"
+"""How many bidders were asked to run the task until one accepted or none was left."""
+
+EVENT_TASK_DECLINED: Final = "task.declined"
+"""Who was asked to run the task did not accept it. The next best bidder is asked, if
+there is one. On ``task.run``."""
+
 # p2p
 
 MESSAGE_TYPE: Final = "message.type"
@@ -208,8 +223,14 @@ RECEIPT_SHA256: Final = "receipt.sha256"
 RECEIPT_ENVELOPE: Final = "receipt.envelope"
 """The signed receipt's bytes (at most 4 KiB), so that anyone can verify them."""
 
-LIMIT_NAME: Final = "limit.name"
-"""Which of its limits the task came near."""
+WRITTEN_SIZE: Final = "task.output.written_size"
+"""All that the module put out, standard error included, in bytes."""
+
+CODE_ORIGIN: Final = "wasm.code.origin"
+"""Where a module's native code came from."""
+
+WORKER_BUSY_NS: Final = "worker.busy_time_ns"
+"""What the phase took inside worker processes, in nanoseconds."""
 
 LIMIT_USED_RATIO: Final = "limit.used_ratio"
 """Used divided by allowed, 0.8 and more."""
@@ -220,8 +241,21 @@ EXIT_CODE: Final = "process.exit.code"
 EVENT_RECEIPT_ISSUED: Final = "receipt.issued"
 """The executor signed a receipt for the task. On ``execution.receipt.generate``."""
 
-EVENT_LIMIT_NEAR: Final = "limit.near"
-"""A task used at least 80 % of one of its limits. On ``execution.wasm.execute``."""
+EVENT_HIGH_MEMORY_USAGE: Final = "high_memory_usage"
+"""A task's memory came to at least 80 % of what it may have. On
+``execution.wasm.execute``, once, when the module has ended."""
+
+EVENT_APPROACHING_TIMEOUT: Final = "approaching_timeout"
+"""A task has used 80 % of its wall clock and still runs. On ``execution.wasm.execute``,
+once, at that moment."""
+
+EVENT_APPROACHING_FUEL_LIMIT: Final = "approaching_fuel_limit"
+"""A task used at least 80 % of its fuel. On ``execution.wasm.execute``, once, when the
+module has ended; not after a trap, whose fuel is unknown."""
+
+EVENT_APPROACHING_OUTPUT_LIMIT: Final = "approaching_output_limit"
+"""A task put out at least 80 % of what it may. On ``execution.wasm.execute``, once,
+when the module has ended."""
 
 # payment
 

@@ -13,6 +13,7 @@ from zerostate.execution.usage import Usage
 from zerostate.guild import GuildConfig, GuildTracer, open_guilds
 from zerostate.ids import new_guild_id, new_task_id
 from zerostate.node import messages_pb2 as pb
+from zerostate.node.bidding import ExecutorTerms, Price
 from zerostate.node.executor import RESULT_ATTEMPTS, RESULT_TIMEOUT_S, Executor
 from zerostate.payment import ExpectedPayment
 from zerostate.telemetry import TraceCarrier
@@ -22,7 +23,21 @@ from zerostate.units import Minor
 
 INPUT = b"what the module reads"
 RECEIPT = b"a sealed receipt"
-USAGE = Usage(fuel_used=1, memory_peak_bytes=2, cpu_time_ns=3, wall_time_ns=4)
+USAGE = Usage(
+    fuel_used=1,
+    memory_peak_bytes=2,
+    cpu_time_ns=3,
+    wall_time_ns=4,
+    input_bytes=5,
+    output_bytes=6,
+)
+TERMS = ExecutorTerms(
+    capabilities=("wasm",),
+    price=Price(10, 20),
+    max_module_bytes=100,
+    max_input_bytes=100,
+    capacity=1,
+)
 
 
 class FakeRunner:
@@ -51,7 +66,9 @@ class Asked:
         self.guilds = guilds
         self.guild_id = guild_id
         self.runner = FakeRunner()
-        self.executor = Executor(executor.node, guilds["executor"], self.runner)
+        self.executor = Executor(
+            executor.node, guilds["executor"], self.runner, terms=TERMS
+        )
         self.task_id = new_task_id()
         self.input = INPUT
         self.results = []
