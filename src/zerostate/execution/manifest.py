@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Final, Literal, Self, final
+from typing import Annotated, Any, Final, Self, final
 
 from pydantic import (
     BaseModel,
@@ -10,6 +10,8 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -21,6 +23,15 @@ MAX_MANIFEST_BYTES: Final = 16 << 10
 
 MAX_PROBLEMS: Final = 20
 """Most problems that one error lists."""
+
+COMMAND: Final = "_start"
+"""Entry point of a WASI command: input and output are its standard streams."""
+
+ALLOCATOR: Final = "alloc"
+"""What a module exports beside a function on bytes, to be told where its input goes."""
+
+RESERVED_EXPORTS: Final = frozenset({ALLOCATOR, "memory", "_initialize"})
+"""Exports that mean something else already, so that none is an entry point."""
 
 GIGAFUEL: Final = 1_000_000_000
 """Units of fuel that `PriceTerms.per_gigafuel` pays for; about a second of one core."""
@@ -36,6 +47,17 @@ _Version = Annotated[
 ]
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Argument = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00]*$")]
+_EntryPoint = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$",
+            "not": {"enum": sorted(RESERVED_EXPORTS)},
+        }
+    ),
+]
 _Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 
 
@@ -43,7 +65,11 @@ class _Strict(BaseModel):
     """Refuses unknown fields and never converts one type into another."""
 
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
 
@@ -80,6 +106,12 @@ class PriceTerms(_Strict):
     max_total: _Amount
     """Most that is paid."""
 
+    @model_validator(mode="after")
+    def _base_is_within_the_cap(self) -> Self:
+        if self.base > self.max_total:
+            raise ValueError("base is more than max_total")
+        return self
+
     def price(self, fuel_used: int) -> Minor:
         """Return the price of `fuel_used`: integers only, rounded up, capped.
 
@@ -105,8 +137,9 @@ class Manifest(_Strict):
     module_sha256: _Sha256
     """Which module, in hex."""
 
-    entry_point: Literal["_start"] = "_start"
-    """The function to call: a WASI command's."""
+    entry_point: _EntryPoint = COMMAND
+    """The function to call: a WASI command's ``_start``, or another one that the module
+    exports, on bytes (docs/tasks.md)."""
 
     args: tuple[_Argument, ...] = Field(default=(), max_length=64)
     """Arguments after the first."""
@@ -122,11 +155,12 @@ class Manifest(_Strict):
     )
     """What an executor must offer."""
 
-    @model_validator(mode="after")
-    def _base_is_within_the_cap(self) -> Self:
-        if self.price.base > self.price.max_total:
-            raise ValueError("price.base is more than price.max_total")
-        return self
+    @field_validator("entry_point")
+    @classmethod
+    def _entry_point_is_free(cls, name: str) -> str:
+        if name in RESERVED_EXPORTS:
+            raise ValueError(f"{name} has a meaning of its own; name another export")
+        return name
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -169,6 +203,17 @@ def load_manifest(data: bytes) -> Manifest:
         ManifestError: Lists every problem.
     """
     return Manifest.parse(data)
+
+
+def manifest_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a manifest, as docs publish it.
+
+    One rule it cannot say: ``price.base`` is at most ``price.max_total``.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Manifest.model_json_schema(),
+    }
 
 
 def _problems(exc: ValidationError) -> list[str]:

@@ -59,7 +59,7 @@ def test_all_problems_come_at_once_each_with_its_field():
             {
                 "name": "Not A Name",
                 "module_sha256": "0" * 63,
-                "entry_point": "main",
+                "entry_point": "alloc",
                 "limits": {"fuel": "7", "memory_bytes": 1 << 40, "wall_s": 0},
                 "price": {"base": 1.5, "per_gigafuel": -1, "max_total": 1},
                 "priority": "high",
@@ -99,11 +99,32 @@ def test_what_is_no_manifest_at_all_is_one_problem(data, problem):
     assert found.startswith(problem)
 
 
+@pytest.mark.parametrize("name", ["run", "_run.v2-fast", "_start"])
+def test_an_entry_point_may_be_any_export_with_a_plain_name(name):
+    assert manifest(entry_point=name).entry_point == name
+
+
+@pytest.mark.parametrize("name", ["", "1st", "a b", "x" * 65, "memory", "_initialize"])
+def test_an_entry_point_is_no_odd_name_and_none_with_a_meaning_of_its_own(name):
+    (problem,) = problems_of(json.dumps(MINIMAL | {"entry_point": name}).encode())
+
+    assert problem.startswith("entry_point: ")
+
+
+def test_terms_that_contradict_themselves_come_with_all_other_problems():
+    price = {"base": 2, "per_gigafuel": 0, "max_total": 1}
+    wrong = MINIMAL | {"price": price, "name": "Not A Name"}
+
+    problems = problems_of(json.dumps(wrong).encode())
+
+    assert [problem.partition(":")[0] for problem in problems] == ["name", "price"]
+
+
 def test_a_base_price_above_the_cap_is_refused():
     price = {"base": 2, "per_gigafuel": 0, "max_total": 1}
 
     assert problems_of(json.dumps(MINIMAL | {"price": price}).encode()) == (
-        "manifest: price.base is more than price.max_total",
+        "price: base is more than max_total",
     )
 
 
@@ -123,10 +144,16 @@ def test_negative_fuel_is_a_mistake_of_the_caller():
 AMOUNTS = st.integers(0, 2**63 - 1)
 
 
-@given(AMOUNTS, AMOUNTS, AMOUNTS, st.integers(0, 10**15), st.integers(0, 10**6))
+@given(
+    st.tuples(AMOUNTS, AMOUNTS).map(sorted),
+    AMOUNTS,
+    st.integers(0, 10**15),
+    st.integers(0, 10**6),
+)
 def test_a_price_is_an_integer_that_never_falls_as_fuel_rises(
-    base, per_gigafuel, cap, fuel, more
+    amounts, per_gigafuel, fuel, more
 ):
+    base, cap = amounts
     terms = PriceTerms(base=base, per_gigafuel=per_gigafuel, max_total=cap)
 
     price = terms.price(fuel)
