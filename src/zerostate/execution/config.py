@@ -1,10 +1,11 @@
 """How this node runs tasks."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from zerostate.errors import ConfigError
-from zerostate.execution.frames import MAX_BODY_BYTES
+from zerostate.execution.frames import MAX_DATA_BYTES
 
 MAX_WORKERS: Final = 64
 """Most worker processes of one node."""
@@ -45,17 +46,33 @@ class ExecutionConfig:
     capabilities: tuple[str, ...] = ("wasm",)
     """What a manifest may ask for."""
 
+    requires_signed_manifest: bool = False
+    """Whether a manifest must come in an envelope that its requester signed; if not, it
+    may also come as plain JSON in a message that was signed."""
+
+    cache_dir: Path | None = None
+    """Where compiled modules are kept, in a directory of this user alone; None keeps
+    them in a temporary one, for as long as the node runs."""
+
+    max_cache_entries: int = 64
+    """Most modules that are kept compiled; the one used longest ago goes first."""
+
+    max_cache_bytes: int = 256 << 20
+    """Most that the compiled modules take on disk."""
+
     def __post_init__(self) -> None:
         problems = [
             f"execution.{name}: {value} is not within {low} to {high}"
             for name, value, low, high in (
                 ("workers", self.workers, 1, MAX_WORKERS),
                 ("max_waiting", self.max_waiting, 0, 10_000),
-                ("max_module_bytes", self.max_module_bytes, 8, MAX_BODY_BYTES),
-                ("max_input_bytes", self.max_input_bytes, 0, MAX_BODY_BYTES),
+                ("max_module_bytes", self.max_module_bytes, 8, MAX_DATA_BYTES),
+                ("max_input_bytes", self.max_input_bytes, 0, MAX_DATA_BYTES),
                 ("start_timeout_s", self.start_timeout_s, 0.1, 600),
                 ("compile_timeout_s", self.compile_timeout_s, 0.1, 600),
                 ("kill_grace_s", self.kill_grace_s, 0.1, 60),
+                ("max_cache_entries", self.max_cache_entries, 0, 10_000),
+                ("max_cache_bytes", self.max_cache_bytes, 0, 1 << 40),
             )
             if not low <= value <= high
         ]

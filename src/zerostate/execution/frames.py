@@ -11,8 +11,11 @@ from typing import Any, Final
 MAX_HEADER_BYTES: Final = 64 << 10
 """Largest header: a manifest's arguments at their largest, escaped."""
 
-MAX_BODY_BYTES: Final = 16 << 20
-"""Largest body: a module, an input or an output."""
+MAX_DATA_BYTES: Final = 16 << 20
+"""Largest module, input or output."""
+
+MAX_BODY_BYTES: Final = 64 << 20
+"""Largest body: what a module compiles to, 2.5 to 5 times its size."""
 
 PREFIX_BYTES: Final = 8
 """Length of the two lengths."""

@@ -16,30 +16,46 @@ _log: Final = logging.getLogger(__name__)
 
 @final
 class WorkerPool:
-    """Hands out workers, one to a task. `start` before use, `aclose` after."""
+    """Hands out workers, one to a task. `start` before use, `aclose` after.
 
-    def __init__(self, config: ExecutionConfig) -> None:
+    Args:
+        config: For its waits and bounds.
+        role: What they do, ``run`` or ``compile``; see `zerostate.execution.worker`.
+        size: How many there are.
+    """
+
+    def __init__(self, config: ExecutionConfig, *, role: str, size: int) -> None:
         self._config = config
+        self._role = role
+        self._size = size
         self._give_back, self._take = trio.open_memory_channel[WorkerProcess | None](
-            config.workers
+            size
         )
         self._workers: set[WorkerProcess] = set()
         self._is_closed = False
         self.replaced: int = 0
         """Workers that were lost or killed and replaced, since the start."""
 
-    async def start(self) -> None:
-        """Start all workers and wait until each is ready.
+    def start(self) -> None:
+        """Start all workers, without waiting for them; see `wait_ready`."""
+        for _ in range(self._size):
+            self._give_back.send_nowait(self._spawn())
+
+    async def wait_ready(self) -> None:
+        """Wait until each worker that was started is ready.
 
         Raises:
             WorkerLostError: One did not start. `aclose` ends the others.
         """
-        started = [self._spawn() for _ in range(self._config.workers)]
-        for worker in started:
-            if worker is None:
-                raise WorkerLostError("no worker process could be started")
+        if len(self._workers) < self._size:
+            raise WorkerLostError("no worker process could be started")
+        for worker in tuple(self._workers):
             await worker.wait_ready(self._config.start_timeout_s)
-            self._give_back.send_nowait(worker)
+
+    @property
+    def unfiltered(self) -> str:
+        """Why some worker's system calls are not filtered; empty if all are."""
+        return next((one.unfiltered for one in self._workers if one.unfiltered), "")
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[WorkerProcess]:
@@ -106,7 +122,7 @@ class WorkerPool:
 
     def _spawn(self) -> WorkerProcess | None:
         try:
-            worker = WorkerProcess.spawn()
+            worker = WorkerProcess.spawn(self._role)
         except OSError:
             _log.warning("no worker process could be started", exc_info=True)
             return None

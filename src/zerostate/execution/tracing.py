@@ -1,14 +1,29 @@
 """The words of the execution layer: one method for each ``execution.*`` span."""
 
 from contextlib import AbstractContextManager
-from typing import final
+from typing import Final, Literal, final
 
 from opentelemetry.trace import Span, TracerProvider
 
-from zerostate.execution.usage import NearLimit, Usage
+from zerostate.execution.usage import LimitName, NearLimit, Usage
 from zerostate.semconv import attributes as attr
 from zerostate.semconv import spans
+from zerostate.telemetry.propagation import TraceCarrier
 from zerostate.telemetry.spans import LayerTracer
+
+ExecutionSpan = Span
+"""A span of OpenTelemetry, for those who only hand it on."""
+
+CodeOrigin = Literal["compiled", "kept", "held"]
+"""Where a module's native code came from: compiled now, kept in the node's cache, or
+held by the worker since an earlier task."""
+
+_NEAR_EVENTS: Final[dict[LimitName, str]] = {
+    "memory": attr.EVENT_HIGH_MEMORY_USAGE,
+    "wall": attr.EVENT_APPROACHING_TIMEOUT,
+    "fuel": attr.EVENT_APPROACHING_FUEL_LIMIT,
+    "output": attr.EVENT_APPROACHING_OUTPUT_LIMIT,
+}
 
 
 @final
@@ -23,17 +38,20 @@ class ExecutionTracer(LayerTracer):
         super().__init__("execution", provider)
 
     def trace_task_execution(
-        self, *, task_id: str, guild_id: str, input_bytes: int
+        self, task_id: str, guild_id: str, *, input_bytes: int | None = None
     ) -> AbstractContextManager[Span]:
-        """Cover one task, from the wait for a worker to the signed receipt."""
-        return self.span(
-            spans.EXECUTION_TASK,
-            {
-                attr.TASK_ID: task_id,
-                attr.GUILD_ID: guild_id,
-                attr.INPUT_SIZE: input_bytes,
-            },
-        )
+        """Cover one task, from the wait for a worker to the signed receipt.
+
+        Opened by hand around `zerostate.execution.runner.TaskRunner.execute`, it is
+        the one span of that call.
+        """
+        attributes: dict[str, str | int] = {
+            attr.TASK_ID: task_id,
+            attr.GUILD_ID: guild_id,
+        }
+        if input_bytes is not None:
+            attributes[attr.INPUT_SIZE] = input_bytes
+        return self.span(spans.EXECUTION_TASK, attributes, adopts=True)
 
     def trace_manifest_validation(
         self, *, manifest_sha256: str
@@ -46,7 +64,7 @@ class ExecutionTracer(LayerTracer):
     def trace_wasm_compile(
         self, *, module_sha256: str, size_bytes: int, engine_version: str
     ) -> AbstractContextManager[Span]:
-        """Cover compilation, from sending the module to the worker's answer."""
+        """Cover getting native code into the worker: compiled now, or from a cache."""
         return self.span(
             spans.EXECUTION_COMPILE,
             {
@@ -87,19 +105,37 @@ def record_manifest(span: Span, *, name: str, module_sha256: str) -> None:
     span.set_attributes({attr.MANIFEST_NAME: name, attr.MODULE_SHA256: module_sha256})
 
 
-def record_ending(
-    span: Span, *, exit_code: int | None, trap: str, near: tuple[NearLimit, ...]
-) -> None:
-    """Say how the module ended, and which limits it came near."""
+def record_code(span: Span, origin: CodeOrigin) -> None:
+    """Say where the module's native code came from."""
+    span.set_attribute(attr.CODE_ORIGIN, origin)
+
+
+def record_busy(span: Span, busy_ns: int) -> None:
+    """Say what the phase took inside worker processes; the rest is the way there."""
+    span.set_attribute(attr.WORKER_BUSY_NS, busy_ns)
+
+
+def record_ending(span: Span, *, exit_code: int | None, trap: str) -> None:
+    """Say how the module ended."""
     if exit_code is not None:
         span.set_attribute(attr.EXIT_CODE, exit_code)
     if trap:
         span.set_attribute(attr.TRAP_KIND, trap)
-    for limit in near:
-        span.add_event(
-            attr.EVENT_LIMIT_NEAR,
-            {attr.LIMIT_NAME: limit.name, attr.LIMIT_USED_RATIO: limit.used_ratio},
-        )
+
+
+def record_near(span: Span, near: NearLimit) -> None:
+    """Say that the module came near one of its limits."""
+    span.add_event(_NEAR_EVENTS[near.name], {attr.LIMIT_USED_RATIO: near.used_ratio})
+
+
+def current_traceparent() -> str:
+    """Return the current span's ``traceparent``, to send with a command; or nothing."""
+    return TraceCarrier.inject().traceparent
+
+
+def current_trace_id() -> str:
+    """Return the current trace's id; zeros outside of any trace, as in a receipt."""
+    return TraceCarrier.inject().trace_id or "0" * 32
 
 
 def record_usage(span: Span, usage: Usage) -> None:
@@ -110,6 +146,8 @@ def record_usage(span: Span, usage: Usage) -> None:
             attr.MEMORY_PEAK: usage.memory_peak_bytes,
             attr.CPU_TIME_NS: usage.cpu_time_ns,
             attr.WALL_TIME_NS: usage.wall_time_ns,
+            attr.INPUT_SIZE: usage.input_bytes,
+            attr.WRITTEN_SIZE: usage.output_bytes,
         }
     )
 

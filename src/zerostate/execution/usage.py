@@ -10,6 +10,7 @@ NEAR_RATIO: Final = 0.8
 """Share of a limit from which on it is worth a word (the guide's 80 %)."""
 
 LimitName = Literal["fuel", "memory", "wall", "output"]
+"""The limits that a task can come near."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,12 @@ class Usage:
     wall_time_ns: int
     """From the start of compiling to the end of running, by the node's clock."""
 
+    input_bytes: int = 0
+    """What the module was given."""
+
+    output_bytes: int = 0
+    """What it put out, standard error included; its limit if the worker was lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class NearLimit:
@@ -38,18 +45,15 @@ class NearLimit:
 
 
 def near_limits(
-    limits: Limits,
-    *,
-    fuel_used: int,
-    memory_bytes: int,
-    wall_ns: int,
-    output_bytes: int,
+    limits: Limits, *, fuel_used: int, memory_bytes: int, output_bytes: int
 ) -> tuple[NearLimit, ...]:
-    """Return the limits that a run came near, or passed."""
-    used: tuple[tuple[LimitName, float, float], ...] = (
+    """Return the limits that a run came near, or passed.
+
+    Not of the wall clock: that is told while the module runs (see `seconds_to_near`).
+    """
+    used: tuple[tuple[LimitName, int, int], ...] = (
         ("fuel", fuel_used, limits.fuel),
         ("memory", memory_bytes, limits.memory_bytes),
-        ("wall", wall_ns, limits.wall_s * NS_PER_S),
         ("output", output_bytes, limits.output_bytes),
     )
     return tuple(
@@ -57,3 +61,11 @@ def near_limits(
         for name, amount, limit in used
         if limit and amount >= NEAR_RATIO * limit
     )
+
+
+def seconds_to_near(limits: Limits, *, wall_ns: int) -> float:
+    """Return after how long a run that took `wall_ns` comes near its wall clock's end.
+
+    0 if it is near already.
+    """
+    return max(0.0, NEAR_RATIO * limits.wall_s - wall_ns / NS_PER_S)

@@ -1,24 +1,33 @@
-"""A worker process: runs one module at a time for the node that started it.
+"""A worker process: compiles modules, or runs them, for the node that started it.
 
-``python -I -m zerostate.execution.worker PARENT_PID``, frames on standard input and
-output. Commands come one after another: ``compile``, ``instantiate``, ``execute``,
-``measure``. A failure of ours ends the process; the node then starts another one.
+``python -I -m zerostate.execution.worker PARENT_PID ROLE``, frames on standard input and
+output. Commands come one after another: ``compile`` in the role ``compile``; ``load``,
+``instantiate``, ``execute``, ``measure`` in the role ``run``. One that runs strangers'
+code never compiles: its native code would be kept. A failure of ours ends the process;
+the node then starts another one.
+
+Each command carries the ``traceparent`` of its span, which goes back with the reply and
+is named by what the process says when it fails.
 """
 
 import os
 import sys
 import time
+from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, Final, final
+from typing import Any, BinaryIO, Final, Protocol, final
 
-from zerostate.execution._wasmtime.run import (
+from zerostate.execution._wasmtime.engine import (
     Compiled,
-    Ended,
     NotRunnableError,
-    Run,
-    RunLimits,
+    compile_module,
 )
+from zerostate.execution._wasmtime.rehearsal import (
+    rehearse_compiling,
+    rehearse_running,
+)
+from zerostate.execution._wasmtime.run import Ended, Run, RunLimits
 from zerostate.execution._wasmtime.settings import engine_version
 from zerostate.execution.confinement import allow_cpu_s, confine
 from zerostate.execution.frames import (
@@ -27,6 +36,19 @@ from zerostate.execution.frames import (
     decode_prefix,
     encode_frame,
 )
+from zerostate.execution.seccomp import install
+
+MAX_HELD_MODULES: Final = 8
+"""Compiled modules that a worker keeps ready; the one used longest ago goes first."""
+
+MAX_HELD_BYTES: Final = 128 << 20
+"""Their native code together, in bytes; one alone has up to 64 MiB."""
+
+COMPILES: Final = "compile"
+"""Role of a worker that compiles and runs nothing."""
+
+RUNS: Final = "run"
+"""Role of a worker that runs and compiles nothing."""
 
 Reply = tuple[dict[str, Any], bytes]
 """Header and body."""
@@ -34,15 +56,39 @@ Reply = tuple[dict[str, Any], bytes]
 _OK: Final[dict[str, Any]] = {"outcome": "ok"}
 
 
+class Answers(Protocol):
+    """What carries out one role's commands."""
+
+    def answer(self, header: dict[str, Any], body: bytes) -> Reply:
+        """Carry out one command.
+
+        Raises:
+            NotRunnableError: The module is at fault, and its run has ended.
+        """
+
+
 @final
-class Worker:
-    """Answers commands; holds at most one module and one run."""
+class Compiling:
+    """Answers ``compile``, with native code."""
+
+    def answer(self, header: dict[str, Any], body: bytes) -> Reply:
+        """Carry out one command."""
+        if header["command"] != "compile":
+            raise RuntimeError(f"{header['command']} is not for one that compiles")
+        allow_cpu_s(header["cpu_s"])
+        return _OK, compile_module(body, stack_bytes=header["stack_bytes"])
+
+
+@final
+class Running:
+    """Answers the commands of a run; holds some modules and at most one run."""
 
     def __init__(self) -> None:
+        self._held: OrderedDict[str, Compiled] = OrderedDict()
         self._compiled: Compiled | None = None
         self._run: Run | None = None
         self._commands: Final = {
-            "compile": self._compile,
+            "load": self._load,
             "instantiate": self._instantiate,
             "execute": self._execute,
             "measure": self._measure,
@@ -50,20 +96,30 @@ class Worker:
 
     def answer(self, header: dict[str, Any], body: bytes) -> Reply:
         """Carry out one command."""
-        try:
-            return self._commands[header["command"]](header, body)
-        except NotRunnableError as exc:
-            return {"outcome": exc.code, "message": str(exc)}, b""
+        return self._commands[header["command"]](header, body)
 
-    def _compile(self, header: dict[str, Any], body: bytes) -> Reply:
+    def _load(self, header: dict[str, Any], body: bytes) -> Reply:
+        """Get the module ready; without a body, only if it is held."""
         allow_cpu_s(header["cpu_s"])
         self._forget()
-        self._compiled = Compiled(body, stack_bytes=header["stack_bytes"])
-        return _OK, b""
+        key = header["key"]
+        if body:
+            self._held[key] = Compiled(body, stack_bytes=header["stack_bytes"])
+        elif key not in self._held:
+            return {**_OK, "is_loaded": False}, b""
+        self._held.move_to_end(key)
+        self._compiled = self._held[key]
+        while self._holds_too_much():
+            self._held.popitem(last=False)
+        return {**_OK, "is_loaded": True}, b""
+
+    def _holds_too_much(self) -> bool:
+        held_bytes = sum(one.size_bytes for one in self._held.values())
+        return len(self._held) > MAX_HELD_MODULES or held_bytes > MAX_HELD_BYTES
 
     def _instantiate(self, header: dict[str, Any], body: bytes) -> Reply:
         if self._compiled is None:
-            raise RuntimeError("instantiate before compile")
+            raise RuntimeError("instantiate before load")
         limits = RunLimits(**header["limits"])
         seed = bytes.fromhex(header["seed"])
         self._run = Run(self._compiled, limits, stdin=body, seed=seed)
@@ -78,7 +134,7 @@ class Worker:
         return {**described, **asdict(run.measure())}, output
 
     def _measure(self, _header: dict[str, Any], _body: bytes) -> Reply:
-        # A module that could not be linked has a run; one that could not be compiled
+        # A module that could not be linked has a run; one that could not be loaded
         # has none, and used no fuel and no memory.
         used = asdict(self._run.measure()) if self._run is not None else {}
         self._forget()
@@ -96,25 +152,47 @@ class Worker:
         self._compiled = None
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
+def serve(source: BinaryIO, sink: BinaryIO, worker: Answers) -> None:
     """Answer commands until `source` ends."""
-    worker = Worker()
-    _send(sink, {**_OK, "engine_version": engine_version()}, b"")
     while len(prefix := source.read(PREFIX_BYTES)) == PREFIX_BYTES:
         header_bytes, body_bytes = decode_prefix(prefix)
         header = decode_header(source.read(header_bytes))
-        _send(sink, *worker.answer(header, source.read(body_bytes)))
+        traceparent = header.get("traceparent", "")
+        started_ns = time.perf_counter_ns()
+        try:
+            reply, body = worker.answer(header, source.read(body_bytes))
+        except NotRunnableError as exc:
+            reply, body = {"outcome": exc.code, "message": str(exc)}, b""
+        except BaseException:
+            sys.stderr.write(f"in {header.get('command')}, trace {traceparent}\n")
+            raise
+        busy_ns = time.perf_counter_ns() - started_ns
+        _send(sink, {**reply, "busy_ns": busy_ns, "traceparent": traceparent}, body)
 
 
 def main() -> None:
     """Confine this process, then serve on what were its standard streams."""
     confine(int(sys.argv[1]))
+    role = sys.argv[2]
     # In a directory that is gone no file can be made, and none is left behind.
     Path.cwd().rmdir()
     # Nothing that prints may speak into the protocol.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(sys.stdin.buffer, sink)
+    worker: Answers = Compiling() if role == COMPILES else Running()
+    ready = {**_OK, "engine_version": engine_version()}
+    _rehearse(role)
+    unfiltered = install()
+    _rehearse(role)
+    _send(sink, {**ready, "message": unfiltered}, b"")
+    serve(sys.stdin.buffer, sink, worker)
+
+
+def _rehearse(role: str) -> None:
+    """Do once what `role` does: before the filter to load all, behind it to see."""
+    artefact = rehearse_compiling()
+    if role == RUNS:
+        rehearse_running(artefact)
 
 
 def _described(ended: Ended) -> dict[str, Any]:

@@ -42,6 +42,9 @@ class Reply:
     """``ok`` or an error code."""
 
     message: str = ""
+    traceparent: str = ""
+    """Of the command that is answered."""
+
     trap: str = ""
     engine_version: str = ""
     exit_code: int = 0
@@ -49,6 +52,10 @@ class Reply:
     fuel_is_exact: bool = False
     memory_peak_bytes: int = 0
     output_bytes: int = 0
+    is_loaded: bool = False
+    busy_ns: int = 0
+    """What the command took in the worker, by its own clock."""
+
     cpu_ns: int = 0
 
     @classmethod
@@ -103,10 +110,14 @@ class WorkerProcess:
         self._gone = trio.Event()
         self._cpu_time_ns = 0
         self._error_text = ""
+        self.unfiltered: str = ""
+        """Why its system calls are not filtered; empty if they are, or until ready."""
 
     @classmethod
-    def spawn(cls) -> Self:
+    def spawn(cls, role: str) -> Self:
         """Start a worker process; `wait_ready` tells when it can be used.
+
+        `role` is ``run`` or ``compile``; see `zerostate.execution.worker`.
 
         Blocks for some milliseconds. Not `trio.lowlevel.open_process`, which starts
         the process from a helper thread: the worker asks the kernel to be killed when
@@ -119,7 +130,7 @@ class WorkerProcess:
         stderr = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed by kill
         child_in, to_worker = os.pipe()
         from_worker, child_out = os.pipe()
-        arguments = ["-I", "-m", "zerostate.execution.worker", str(os.getpid())]
+        arguments = ["-I", "-m", "zerostate.execution.worker", str(os.getpid()), role]
         try:
             process = subprocess.Popen(  # noqa: S603  # our own module, no shell
                 [sys.executable, *arguments],
@@ -174,9 +185,10 @@ class WorkerProcess:
             return
         try:
             with trio.fail_after(timeout_s):
-                await self._receive()
+                ready = await self._receive()
         except trio.TooSlowError as exc:
             raise await self.lost(f"not ready within {timeout_s:g} s") from exc
+        self.unfiltered = ready.message
         self._is_ready = True
 
     async def ask(self, header: dict[str, Any], body: bytes = b"") -> Reply:
@@ -194,7 +206,10 @@ class WorkerProcess:
             await self._to_worker.send_all(frame)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             raise await self.lost("it takes no commands") from exc
-        return await self._receive()
+        reply = await self._receive()
+        if reply.traceparent != header.get("traceparent", ""):
+            raise await self.lost("it answers what was not asked")
+        return reply
 
     async def kill(self) -> None:
         """End the process and everything it started, and free what was held for it.

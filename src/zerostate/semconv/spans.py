@@ -124,7 +124,9 @@ EXECUTION_MANIFEST_VALIDATE: Final = SpanSpec(
     "execution.manifest.validate", "INTERNAL", "Check the manifest and what it names"
 )
 EXECUTION_COMPILE: Final = SpanSpec(
-    "execution.wasm.compile", "INTERNAL", "Compile the module"
+    "execution.wasm.compile",
+    "INTERNAL",
+    "Compile the module, or take it from the cache",
 )
 EXECUTION_INSTANTIATE: Final = SpanSpec(
     "execution.wasm.instantiate", "INTERNAL", "Link the module and give it memory"

@@ -30,6 +30,7 @@ class Workbench:
     def __init__(self):
         self.recorder = SpanRecorder()
         self.executor = EXECUTOR
+        self.requester = REQUESTER
 
     def open(self, **settings):
         return open_runner(
@@ -94,3 +95,12 @@ def worker_pids(runner):
 @pytest.fixture(name="worker_pids")
 def worker_pids_fixture():
     return worker_pids
+
+
+@pytest.fixture
+def compiler_pid():
+    def pid_of(runner):
+        (compiler,) = runner._modules._compilers._workers
+        return compiler.pid
+
+    return pid_of

@@ -103,14 +103,18 @@ async def test_a_worker_that_does_not_answer_is_killed_after_the_deadline(
         assert has_ended(pid)
 
 
-async def test_compiling_has_a_deadline_of_its_own(bench, worker_pids):
+async def test_compiling_has_a_deadline_of_its_own(bench, worker_pids, compiler_pid):
     async with bench.open(compile_timeout_s=0.1) as runner:
-        (pid,) = worker_pids(runner)
-        os.kill(pid, signal.SIGSTOP)
+        (worker,) = worker_pids(runner)
+        compiler = compiler_pid(runner)
+        os.kill(compiler, signal.SIGSTOP)
 
-        with pytest.raises(DeadlineError, match="compile"):
+        with pytest.raises(DeadlineError, match=r"compile: not done after 0\.1 s"):
             await runner.execute(bench.order("trap"))
 
+        assert has_ended(compiler)
+        assert compiler_pid(runner) != compiler
+        assert worker_pids(runner) == [worker]
     assert_trace(
         bench.recorder.spans,
         """

@@ -8,13 +8,8 @@ from threading import Event, Thread
 from typing import Final, final
 
 from wasmtime import (
-    Config,
-    Engine,
     ExitTrap,
-    Func,
-    FuncType,
     Instance,
-    Module,
     Store,
     Trap,
     TrapCode,
@@ -23,8 +18,9 @@ from wasmtime import (
 )
 
 from zerostate import errors
-from zerostate.execution._wasmtime.memory import MemoryCreator, MemoryLedger
-from zerostate.execution._wasmtime.settings import ENGINE_SETTINGS
+from zerostate.execution._wasmtime.engine import Compiled, NotRunnableError, brief
+from zerostate.execution._wasmtime.entry import COMMAND, bind_entry, initialiser
+from zerostate.execution._wasmtime.memory import MemoryLedger
 from zerostate.execution._wasmtime.wasi import GuestIo, build_linker
 
 MAX_TABLE_ELEMENTS: Final = 100_000
@@ -34,25 +30,8 @@ code."""
 MAX_TABLES: Final = 4
 """Most tables of a module; compilers make one."""
 
-MAX_TEXT_CHARS: Final = 300
-"""Longest part of an engine message that is passed on."""
-
-_WASM_PREAMBLE: Final = b"\0asm\x01\0\0\0"
 _OK: Final = "ok"
 _EPOCHS_TO_STOP: Final = 1
-
-
-class NotRunnableError(Exception):
-    """The module cannot be compiled or linked.
-
-    Args:
-        code: Code of the `zerostate.errors` class for it.
-        message: What is wrong, for people.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,38 +68,6 @@ class Measurement:
 
 
 @final
-class Compiled:
-    """A compiled module with the engine that it belongs to."""
-
-    def __init__(self, wasm: bytes, *, stack_bytes: int) -> None:
-        """Compile `wasm`.
-
-        Raises:
-            NotRunnableError: It is not a valid WebAssembly module.
-        """
-        # The wasmtime package would also take the text format.
-        if not wasm.startswith(_WASM_PREAMBLE):
-            raise NotRunnableError(
-                errors.ModuleError.code,
-                "not WebAssembly: a module starts with the bytes 00 61 73 6d 01 00 00 00",
-            )
-        config = Config()
-        for name, value in ENGINE_SETTINGS.items():
-            setattr(config, name, value)
-        config.max_wasm_stack = stack_bytes
-        self.memories: Final = MemoryCreator()
-        self.memories.install(config)
-        self.engine: Final = Engine(config)
-        try:
-            Module.validate(self.engine, wasm)
-            self.module: Final = Module(self.engine, wasm)
-        except WasmtimeError as exc:
-            raise NotRunnableError(
-                errors.ModuleError.code, f"not a valid module: {_brief(exc)}"
-            ) from exc
-
-
-@final
 class Run:
     """One run of a compiled module. Use once, then `close`."""
 
@@ -132,7 +79,7 @@ class Run:
         self._left_s = limits.wall_s
         self._deadline_passed = False
         self._ended: Ended | None = None
-        self._start: Func | None = None
+        self._start: Callable[[], None] | None = None
         self._memory = MemoryLedger(limits.memory_bytes)
         self._guest = GuestIo(
             stdin=stdin,
@@ -169,7 +116,10 @@ class Run:
             )
         )
         if ended.outcome == _OK and instances:
-            self._start = self._entry(instances[0], entry_point)
+            (instance,) = instances
+            self._start = bind_entry(self._store, instance, entry_point, self._guest)
+            if entry_point != COMMAND:
+                return self._guarded(initialiser(self._store, instance))
         return ended
 
     def execute(self) -> Ended:
@@ -177,12 +127,12 @@ class Run:
         start = self._start
         if start is None:
             raise RuntimeError("execute before instantiate")
-        return self._guarded(lambda: start(self._store))
+        return self._guarded(start)
 
     @property
     def output(self) -> bytes:
-        """What the module wrote to standard output."""
-        return bytes(self._guest.stdout)
+        """What the module put out."""
+        return self._guest.output
 
     def measure(self) -> Measurement:
         """Return what was used so far; all of the fuel when that is not known."""
@@ -198,20 +148,6 @@ class Run:
         """Free the module's memory."""
         self._store.close()
 
-    def _entry(self, instance: Instance, name: str) -> Func:
-        entry = instance.exports(self._store).get(name)
-        if not isinstance(entry, Func):
-            raise NotRunnableError(
-                errors.ModuleError.code,
-                f"exports no function {name}; build it as a WASI command",
-            )
-        signature: FuncType = entry.type(self._store)
-        if signature.params or signature.results:
-            raise NotRunnableError(
-                errors.ModuleError.code, f"{name} must take and return nothing"
-            )
-        return entry
-
     def _guarded(self, call: Callable[[], object]) -> Ended:
         try:
             with self._deadline():
@@ -223,7 +159,7 @@ class Run:
             ended = _trapped(exc)
         except WasmtimeError as exc:
             if not self._memory.denied_bytes:
-                raise NotRunnableError(errors.ModuleError.code, _brief(exc)) from exc
+                raise NotRunnableError(errors.ModuleError.code, brief(exc)) from exc
             ended = Ended(errors.TrapError.code)
         self._ended = self._blamed(ended)
         return self._ended
@@ -291,7 +227,3 @@ def _trapped(trap: Trap) -> Ended:
 
 def _name(code: TrapCode) -> str:
     return code.name.lower()
-
-
-def _brief(exc: WasmtimeError) -> str:
-    return " ".join(str(exc).split())[:MAX_TEXT_CHARS]

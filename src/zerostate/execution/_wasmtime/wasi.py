@@ -73,8 +73,13 @@ class GuestIo:
         on_overflow: Callable[[], None],
     ) -> None:
         self.stdout = bytearray()
+        self.result: bytes | None = None
+        """What a function on bytes returned; None for a command."""
+
         self.overflowed = False
-        self._stdin = stdin
+        self.stdin = stdin
+        """What the module reads, or is called with."""
+
         self._position = 0
         self._limit_bytes = output_bytes
         self._left_bytes = output_bytes
@@ -84,7 +89,7 @@ class GuestIo:
 
     def take(self, count: int) -> bytes:
         """Return the next up to `count` bytes of standard input."""
-        taken = self._stdin[self._position : self._position + count]
+        taken = self.stdin[self._position : self._position + count]
         self._position += len(taken)
         return taken
 
@@ -95,6 +100,19 @@ class GuestIo:
             self._on_overflow()
             raise _Errno(_NOSPC)
         self._left_bytes -= count
+
+    def reserve_result(self, count: int) -> bool:
+        """Take a result of `count` bytes off what may be put out, if it fits."""
+        if count > self._left_bytes:
+            self.overflowed = True
+            return False
+        self._left_bytes -= count
+        return True
+
+    @property
+    def output(self) -> bytes:
+        """A function's result, or what a command wrote to standard output."""
+        return bytes(self.stdout) if self.result is None else self.result
 
     @property
     def written_bytes(self) -> int:
