@@ -5,6 +5,7 @@ zerostate.payment.devchain``). No proof of anything: whoever holds the file is t
 chain. Importing this loads py-evm, about a second.
 """
 
+from zerostate.payment.devchain import _evm as _evm
 from zerostate.payment.devchain.chain import DevChain as DevChain
 from zerostate.payment.devchain.genesis import Genesis as Genesis
 from zerostate.payment.devchain.genesis import load_genesis as load_genesis
