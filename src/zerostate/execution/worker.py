@@ -13,6 +13,7 @@ is named by what the process says when it fails.
 import os
 import sys
 import time
+import traceback
 from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
@@ -163,9 +164,10 @@ def serve(source: BinaryIO, sink: BinaryIO, worker: Answers) -> None:
             reply, body = worker.answer(header, source.read(body_bytes))
         except NotRunnableError as exc:
             reply, body = {"outcome": exc.code, "message": str(exc)}, b""
-        except BaseException:
+        except Exception:  # noqa: BLE001  # the process's top: it ends here, and says why
+            traceback.print_exc()
             sys.stderr.write(f"in {header.get('command')}, trace {traceparent}\n")
-            raise
+            sys.exit(1)
         busy_ns = time.perf_counter_ns() - started_ns
         _send(sink, {**reply, "busy_ns": busy_ns, "traceparent": traceparent}, body)
 
