@@ -1,19 +1,30 @@
 """Many peers as many processes, and a stack that takes their spans."""
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-from processes.peer_process import PeerPlan, PeerProcess, RefusedError
+from processes.peer_process import (
+    PeerPlan,
+    PeerProcess,
+    RefusedError,
+    Tell,
+    tell_nobody,
+)
 from processes.stored_traces import StoredTraces, assert_books_balance
 from stack_process import StackProcess
 from zerostate.node.identity import load_or_create
+
+SettingsOf = Callable[[int, Sequence[PeerProcess]], Mapping[str, Any]]
+"""Returns settings of the peer with that number among all peers."""
 
 Topology = Literal["full", "ring", "star", "none"]
 
@@ -33,6 +44,9 @@ QUIET_S = 30.0
 """Longest wait until nothing is under way any more."""
 
 QUIET_POLL_S = 1.0
+
+REDIAL_CAP_S = 2.0
+"""Longest pause between two dials of a peer that stays connected by itself."""
 
 POLL_S = 0.05
 """Between two looks for something that another process is about to do."""
@@ -57,9 +71,14 @@ class ProcessNetwork:
     """The peers that run. Made by `network_of`."""
 
     def __init__(
-        self, peers: Sequence[PeerProcess], directory: Path, stack: StackProcess | None
+        self,
+        peers: Sequence[PeerProcess],
+        configs: Mapping[str, Mapping[str, Any]],
+        directory: Path,
+        stack: StackProcess | None,
     ) -> None:
         self.peers = peers
+        self._configs = configs
         self._stack = stack
         self._input = directory / "input.txt"
         self._input.write_text("some words to count\n" * 20)
@@ -74,6 +93,36 @@ class ProcessNetwork:
     def __getitem__(self, name: str) -> PeerProcess:
         return next(peer for peer in self.peers if peer.name == name)
 
+    def start(self, *peers: PeerProcess) -> None:
+        """Start peers that do not run, `STARTING_AT_ONCE` at once, and wait for them."""
+        for first in range(0, len(peers), STARTING_AT_ONCE):
+            wave = peers[first : first + STARTING_AT_ONCE]
+            for peer in wave:
+                peer.start(self._configs[peer.name])
+            for peer in wave:
+                peer.wait_ready()
+
+    def make_whole(self) -> None:
+        """Start whoever was killed, let go on who is frozen, wait for all connections.
+
+        Only for peers that were started with ``kept``.
+        """
+        for peer in self.peers:
+            if peer.is_running:
+                peer.thaw()
+        self.start(*(peer for peer in self.peers if not peer.is_running))
+        self.wait_connected(self.peers)
+
+    def wait_connected(
+        self, peers: Sequence[PeerProcess], *, timeout_s: float = 20.0
+    ) -> float:
+        """Wait until each of `peers` has as many connections as it has others."""
+        return wait_until(
+            lambda: all(peer.connected() == len(peers) - 1 for peer in peers),
+            f"{[peer.name for peer in peers]} connected",
+            timeout_s=timeout_s,
+        )
+
     def connect(self, topology: Topology) -> None:
         """Have peers dial each other: all pairs, in a circle, or all to the first."""
         for dialer, listener in _edges(self.peers, topology):
@@ -86,7 +135,8 @@ class ProcessNetwork:
         members: int,
         module: Path = WORD_COUNT,
         deadline_s: float = 30.0,
-        tell: Callable[[str], None] = lambda _stage: None,
+        manifest: Mapping[str, Any] = MappingProxyType({}),
+        tell: Tell = tell_nobody,
     ) -> TaskResult:
         """Run one task; a failure is a result too."""
         started_s = time.monotonic()
@@ -100,6 +150,7 @@ class ProcessNetwork:
                 input_path=str(self._input),
                 members=members,
                 deadline_s=deadline_s,
+                manifest=dict(manifest),
             )
         except RefusedError as exc:
             report, code, message = exc.data, exc.code, str(exc)
@@ -135,13 +186,20 @@ class ProcessNetwork:
         """The name of each peer by its id."""
         return {peer.peer_id: peer.name for peer in self.peers}
 
+    @property
+    def killed(self) -> dict[str, str]:
+        """The name of each peer that was ever killed, by its id."""
+        return {peer.peer_id: peer.name for peer in self.peers if peer.was_killed}
+
     def stored_traces(self) -> StoredTraces:
         """Read all that the stack has stored, once nothing is under way any more.
 
         What members do after a task has ended, such as leaving its guild, and the
         loops in the background go on: a span may be stored before its parent has
-        ended. So this looks again until no parent is missing, or gives up.
+        ended. So this looks again until no parent is missing but those that killed
+        peers had, or gives up.
         """
+        lost = self.killed
         deadline_s = time.monotonic() + QUIET_S
         while True:
             self.flush()
@@ -149,7 +207,8 @@ class ProcessNetwork:
             stored = StoredTraces.read(self.stack)
             quiet = before == self.stack.get("/api/zs/ledger")["storedSpans"]
             late = time.monotonic() > deadline_s
-            if late or (quiet and not any(trace.orphans for trace in stored)):
+            whole = not any(trace.unexplained_orphans(lost) for trace in stored)
+            if late or (quiet and whole):
                 if quiet:
                     assert_books_balance(self.stack, stored)
                 return stored
@@ -193,6 +252,8 @@ def network_of(
     with_stack: bool = True,
     all_known: bool = True,
     topology: Topology = "full",
+    kept: bool = False,
+    settings_of: SettingsOf | None = None,
 ) -> Iterator[ProcessNetwork]:
     """Start peers and stack, connect the peers, and end everything.
 
@@ -203,31 +264,44 @@ def network_of(
         with_stack: Start a stack that takes the spans.
         all_known: Whether each peer's ``known`` names all others.
         topology: Who dials whom at first.
+        kept: Have the peers stay connected by themselves, each dialling those that
+            stand before it in `plans`, instead of `topology`; each then keeps its port
+            and tells how it is.
+        settings_of: Further settings of a peer, for which all peer ids must be known.
     """
     with _maybe_stack(directory, wanted=with_stack) as stack:
         peers = [_prepare(plan, directory) for plan in plans]
-        network = ProcessNetwork(peers, directory, stack)
+        endpoint = stack.ready["otlp_http"] if stack else "127.0.0.1:9"
+        settings = dict(_kept(peers)) if kept else {peer.name: {} for peer in peers}
+        configs = {
+            peer.name: {
+                "service_name": peer.name,
+                "data_dir": str(peer.directory),
+                "known": [
+                    other.peer_id for other in peers if all_known and other is not peer
+                ],
+                "capabilities": list(peer.plan.capabilities),
+                "otlp_endpoint": endpoint,
+                "export_delay_s": EXPORT_DELAY_S,
+                "background_sampling_rate": 1.0,
+                "tracing": with_stack,
+                "die_with_parent": True,
+                **settings[peer.name],
+                **peer.plan.settings,
+                **(settings_of(number, peers) if settings_of is not None else {}),
+            }
+            for number, peer in enumerate(peers)
+        }
+        network = ProcessNetwork(peers, configs, directory, stack)
         try:
-            endpoint = stack.ready["otlp_http"] if stack else "127.0.0.1:9"
-            configs = [
-                _config(peer, peers if all_known else (), endpoint, tracing=with_stack)
-                for peer in peers
-            ]
-            start_all(list(zip(peers, configs, strict=True)))
-            network.connect(topology)
+            network.start(*peers)
+            if kept:
+                network.wait_connected(peers)
+            else:
+                network.connect(topology)
             yield network
         finally:
             network.close()
-
-
-def start_all(starting: Sequence[tuple[PeerProcess, Mapping[str, Any]]]) -> None:
-    """Start peers, `STARTING_AT_ONCE` at once, and wait until all are ready."""
-    for first in range(0, len(starting), STARTING_AT_ONCE):
-        wave = starting[first : first + STARTING_AT_ONCE]
-        for peer, config in wave:
-            peer.start(config)
-        for peer, _ in wave:
-            peer.wait_ready()
 
 
 def wait_until(
@@ -248,21 +322,31 @@ def _prepare(plan: PeerPlan, directory: Path) -> PeerProcess:
     return PeerProcess(plan, load_or_create(own / "identity.key").peer_id, own)
 
 
-def _config(
-    peer: PeerProcess, known: Iterable[PeerProcess], endpoint: str, *, tracing: bool
-) -> dict[str, Any]:
-    return {
-        "service_name": peer.name,
-        "data_dir": str(peer.directory),
-        "known": [other.peer_id for other in known if other is not peer],
-        "capabilities": list(peer.plan.capabilities),
-        "otlp_endpoint": endpoint,
-        "export_delay_s": EXPORT_DELAY_S,
-        "background_sampling_rate": 1.0,
-        "tracing": tracing,
-        "die_with_parent": True,
-        **peer.plan.settings,
-    }
+def _kept(peers: Sequence[PeerProcess]) -> Iterator[tuple[str, dict[str, Any]]]:
+    listen = [f"/ip4/127.0.0.1/tcp/{port}" for port in free_ports(len(peers))]
+    addresses = [
+        f"{address}/p2p/{peer.peer_id}"
+        for address, peer in zip(listen, peers, strict=True)
+    ]
+    for number, peer in enumerate(peers):
+        yield (
+            peer.name,
+            {
+                "listen": [listen[number]],
+                "bootstrap": addresses[:number],
+                "ops_listen": "127.0.0.1:0",
+                "p2p": {"redial_cap_s": REDIAL_CAP_S},
+            },
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback that nobody has now."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +26,20 @@ CALL_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 10.0
 """A node that was told to end has ended after this (its own limit is 5 s)."""
 
+_FETCH = """
+import sys, urllib.request
+sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())
+"""
+
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+Tell = Callable[[str, str], None]
+"""Takes stage and text of a progress."""
+
+
+def tell_nobody(_stage: str, _text: str) -> None:
+    """Take a progress that nobody wants."""
 
 
 class RefusedError(Exception):
@@ -58,11 +72,12 @@ class PeerProcess:
         self.name = plan.name
         self.peer_id = peer_id
         self.address = ""
+        self._ops_url: str | None = None
         self.directory = directory
         self._control = directory / "control.sock"
         self._process: subprocess.Popen[bytes] | None = None
-        self.killed = False
-        """Whether spans may be missing because this process could not export them."""
+        self.was_killed = False
+        """Whether spans may be missing because a process could not export them."""
 
     @property
     def log(self) -> Path:
@@ -84,6 +99,7 @@ class PeerProcess:
 
         The child dies with the *thread* that started it (prctl(2), PR_SET_PDEATHSIG).
         """
+        self._close()
         path = self.directory / "config.json"
         path.write_text(json.dumps(config))
         command = [sys.executable, "-m", "zerostate.node", "--config", str(path)]
@@ -106,21 +122,22 @@ class PeerProcess:
             f"{self.name} is not ready: {line!r}\n{self.log_tail()}"
         )
         self.address = ready["addresses"][0] if ready["addresses"] else ""
+        self._ops_url = ready["ops"]
 
     def call(
         self, method: str, *, timeout_s: float = CALL_TIMEOUT_S, **params: object
     ) -> dict[str, Any]:
         """Return the result of a control method; one connection a call."""
-        return self.call_telling(method, lambda _stage: None, timeout_s, **params)
+        return self.call_telling(method, tell_nobody, timeout_s, **params)
 
     def call_telling(
         self,
         method: str,
-        tell: Callable[[str], None],
+        tell: Tell,
         timeout_s: float = CALL_TIMEOUT_S,
         **params: object,
     ) -> dict[str, Any]:
-        """As `call`; `tell` is given each stage of the progress."""
+        """As `call`; `tell` is given stage and text of each progress."""
         deadline_s = time.monotonic() + timeout_s
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout_s)
@@ -130,7 +147,7 @@ class PeerProcess:
             for line in connection.makefile("rb"):
                 answer = json.loads(line)
                 if "progress" in answer:
-                    tell(answer["progress"]["stage"])
+                    tell(answer["progress"]["stage"], answer["progress"]["text"])
                     connection.settimeout(max(0.01, deadline_s - time.monotonic()))
                     continue
                 if "error" in answer:
@@ -142,6 +159,31 @@ class PeerProcess:
     def stats(self) -> dict[str, int]:
         """Return the node's counters."""
         return self.call("stats")
+
+    def health(self) -> dict[str, Any]:
+        """Return its answer to ``/health``, at most half a second old."""
+        assert self._ops_url is not None, f"{self.name} was not told to listen for it"
+        url = f"{self._ops_url}/health"
+        if not self.plan.command_prefix:
+            with urllib.request.urlopen(url, timeout=CALL_TIMEOUT_S) as answer:
+                return json.load(answer)
+        # Its loopback may be another than ours.
+        done = subprocess.run(
+            [*self.plan.command_prefix, sys.executable, "-c", _FETCH, url],
+            capture_output=True,
+            check=True,
+            timeout=CALL_TIMEOUT_S,
+        )
+        return json.loads(done.stdout)
+
+    def connected(self) -> int:
+        """Return how many peers are connected with it."""
+        peers = self.health()["peers"]
+        return 0 if peers is None else peers["connected"]
+
+    def guild_counts(self) -> dict[str, int]:
+        """Return the counters of its guilds."""
+        return self.health()["guilds"]["counters"]
 
     def rss_bytes(self) -> int:
         """Return its resident memory (proc(5), ``statm``)."""
@@ -158,7 +200,7 @@ class PeerProcess:
 
     def kill(self) -> None:
         """SIGKILL, and wait until the kernel has taken it away."""
-        self.killed = True
+        self.was_killed = True
         process = self._running()
         process.kill()
         process.wait(END_TIMEOUT_S)
@@ -180,8 +222,7 @@ class PeerProcess:
         if process.poll() is None:
             process.kill()
             process.wait(END_TIMEOUT_S)
-        if process.stdout is not None:
-            process.stdout.close()
+        self._close()
 
     def log_tail(self, lines: int = 40) -> str:
         """Return the end of its log."""
@@ -190,6 +231,10 @@ class PeerProcess:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def _close(self) -> None:
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, f"{self.name} was not started"
