@@ -1,0 +1,460 @@
+"""Nonces, fees, lost and stuck transactions, on a node that the test controls."""
+
+import sqlite3
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+import trio
+
+from fake_node import BASE_FEE_WEI, GAS, TIP_WEI, FakeNode
+from zerostate.errors import (
+    ChainError,
+    ChainUnreachableError,
+    ConfigError,
+    InsufficientGasError,
+    NotConfirmedError,
+    ReorganisedError,
+    StoreCorruptError,
+    StoreLockedError,
+    TransactionRevertedError,
+)
+from zerostate.evidence.ethereum import EthAddress, EthKey
+from zerostate.payment.chain import ChainConfig
+from zerostate.payment.chain.config import JOURNAL_FILE
+from zerostate.payment.chain.confirming import Confirmer
+from zerostate.payment.chain.fees import Fees, first_fees, raised_fees
+from zerostate.payment.chain.journal import Journal
+from zerostate.payment.chain.sender import TransactionSender
+from zerostate.payment.chain.transactions import TxRequest, sign_transaction
+
+KEY = EthKey(b"\x0b" * 32)
+REQUEST = TxRequest(EthAddress("0x" + "33" * 20), 5, b"data")
+OFFER = 2 * BASE_FEE_WEI + TIP_WEI
+
+
+def config(folder, **changes):
+    plain = {
+        "confirmations": 1,
+        "poll_s": 0.01,
+        "confirm_timeout_s": 10,
+        "stuck_after_s": 3600,
+        "reserve_gas": 0,
+    }
+    return ChainConfig(data_dir=folder, url="http://127.0.0.1:1", **plain | changes)
+
+
+@dataclass
+class Account:
+    """A sender on a node."""
+
+    node: FakeNode
+    journal: Journal
+    sender: TransactionSender
+    confirmer: Confirmer
+
+    async def submit(self, **options):
+        return await self.sender.submit(REQUEST, **{"may_use_reserve": False} | options)
+
+    async def confirm(self, tx_hash, depth=1, timeout_s=10):
+        return await self.confirmer.confirm(tx_hash, timeout_s, depth)
+
+    async def confirm_while(self, tx_hash, act, depth=1):
+        """Confirm; meanwhile do `act`."""
+        receipts = []
+
+        async def confirm():
+            receipts.append(await self.confirm(tx_hash, depth))
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(confirm)
+                await act()
+        return receipts[0]
+
+
+@asynccontextmanager
+async def account(node, folder, **changes):
+    settings = config(folder, **changes)
+    journal = Journal.open(
+        folder / JOURNAL_FILE, chain="31337:0xfeed", sender=KEY.address
+    )
+    sender = TransactionSender(node, journal, KEY, chain_id=31337, config=settings)
+    try:
+        yield Account(
+            node, journal, sender, Confirmer(node, journal, sender, KEY, settings)
+        )
+    finally:
+        journal.close()
+
+
+async def until(condition):
+    """Wait until `condition` holds; the caller bounds the wait."""
+    while not condition():  # noqa: ASYNC110  # the fake node tells nobody
+        await trio.sleep(0.005)
+
+
+async def test_each_transaction_gets_the_next_nonce(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(ours.submit)
+
+        assert sorted(ours.node.pool) == [0, 1, 2, 3, 4]
+        ours.node.mine()
+        await ours.submit()
+        assert sorted(ours.node.pool) == [5]
+
+
+async def test_what_it_offers_is_twice_the_base_fee_and_the_tip(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        await ours.submit()
+
+    assert (ours.node.sent[0].max_wei, ours.node.sent[0].tip_wei) == (OFFER, TIP_WEI)
+
+
+async def test_a_transaction_is_confirmed_when_it_is_deep_enough(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        tx_hash = await ours.submit()
+        ours.node.mine(2)
+        with pytest.raises(NotConfirmedError, match="not deep enough"):
+            await ours.confirm(tx_hash, depth=3, timeout_s=0.05)
+        ours.node.mine()
+
+        receipt = await ours.confirm(tx_hash, depth=3)
+
+    assert (receipt.tx_hash, receipt.block.number) == (tx_hash, 1)
+
+
+async def test_without_an_answer_nothing_is_sent_or_noted(tmp_path):
+    async with account(FakeNode(reachable=False), tmp_path) as ours:
+        with pytest.raises(ChainUnreachableError):
+            await ours.submit()
+
+        assert ours.journal.pending() == ()
+
+
+async def test_what_the_contract_refuses_is_not_sent(tmp_path):
+    node = FakeNode(refuses=TransactionRevertedError("stale"))
+    async with account(node, tmp_path) as ours:
+        with pytest.raises(TransactionRevertedError, match="stale"):
+            await ours.submit()
+
+        assert (ours.journal.pending(), node.sent) == ((), [])
+
+
+async def test_a_refused_transaction_says_why(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        tx_hash = await ours.submit()
+        ours.node.fails = frozenset({tx_hash})
+        ours.node.refuses = TransactionRevertedError("window over")
+        ours.node.mine()
+
+        with pytest.raises(TransactionRevertedError, match="window over") as caught:
+            await ours.confirm(tx_hash)
+
+    assert caught.value.reason == "window over"
+
+
+async def test_money_for_a_challenge_is_left(tmp_path):
+    gas = GAS * 1.25
+    node = FakeNode(wei=int(gas * OFFER + 5))
+    async with account(node, tmp_path, reserve_gas=1) as ours:
+        with pytest.raises(InsufficientGasError, match=f"send it {OFFER}$"):
+            await ours.submit()
+        assert (ours.journal.pending(), node.sent) == ((), [])
+
+        await ours.submit(may_use_reserve=True)
+
+    assert len(node.sent) == 1
+
+
+async def test_what_the_node_refuses_for_good_is_forgotten(tmp_path):
+    node = FakeNode()
+    async with account(node, tmp_path) as ours:
+        balance = node.balance
+
+        async def rich(address):
+            return 10**30
+
+        node.balance = rich
+        node.wei = 1
+        with pytest.raises(InsufficientGasError):
+            await ours.submit()
+        assert ours.journal.pending() == ()
+        node.balance, node.wei = balance, 10**18
+
+        await ours.submit()
+
+    assert sorted(node.pool) == [0]
+
+
+async def test_a_lost_transaction_is_sent_again_after_a_restart(tmp_path):
+    node = FakeNode(keeps=False)
+    async with account(node, tmp_path) as ours:
+        tx_hash = await ours.submit()
+    assert node.pool == {}
+
+    node.keeps = True
+    async with account(node, tmp_path) as ours:
+        assert await ours.sender.recover() == 1
+        node.mine()
+        assert (await ours.confirm(tx_hash)).tx_hash == tx_hash
+        assert await ours.sender.recover() == 0
+
+
+async def test_after_a_restart_a_new_one_follows_those_that_were_lost(tmp_path):
+    node = FakeNode(keeps=False)
+    async with account(node, tmp_path) as ours:
+        first, second = await ours.submit(), await ours.submit()
+    node.keeps = True
+
+    async with account(node, tmp_path) as ours:
+        third = await ours.submit()
+        node.mine()
+        for tx_hash in (first, second, third):
+            await ours.confirm(tx_hash)
+
+    assert [tx.nonce for tx in node.blocks[1].transactions] == [0, 1, 2]
+
+
+async def test_the_node_going_away_while_sending_loses_nothing(tmp_path):
+    class Node(FakeNode):
+        async def send(self, raw):
+            if not self.sent:
+                self.sent.append(None)
+                raise ChainUnreachableError("gone")
+            return await super().send(raw)
+
+    async with account(
+        Node(), tmp_path, stuck_after_s=0.02, max_replacements=0
+    ) as ours:
+        tx_hash = await ours.submit()
+
+        async def act():
+            await until(lambda: ours.node.pool)
+            ours.node.mine()
+
+        assert (await ours.confirm_while(tx_hash, act)).tx_hash == tx_hash
+
+
+async def test_a_stuck_transaction_is_replaced_by_one_that_offers_more(tmp_path):
+    node = FakeNode(least_fee_wei=OFFER + 1)
+    async with account(node, tmp_path, stuck_after_s=0.02) as ours:
+        tx_hash = await ours.submit()
+
+        async def act():
+            await until(lambda: len(node.sent) > 1)
+            node.mine()
+
+        receipt = await ours.confirm_while(tx_hash, act)
+
+        assert receipt.tx_hash != tx_hash
+        assert (await ours.confirm(tx_hash)).tx_hash == receipt.tx_hash
+        assert ours.journal.pending() == ()
+    assert node.sent[1].max_wei >= OFFER * 5 / 4
+    assert {tx.nonce for tx in node.sent} == {0}
+
+
+async def test_fees_rise_so_often_and_no_further(tmp_path):
+    node = FakeNode(least_fee_wei=10**9)
+    async with account(node, tmp_path, stuck_after_s=0.01, max_replacements=2) as ours:
+        tx_hash = await ours.submit()
+        with pytest.raises(NotConfirmedError, match="in no block yet"):
+            await ours.confirm(tx_hash, timeout_s=0.4)
+
+        assert len({tx.tx_hash for tx in node.sent}) == 3
+        # Replacements count across waits.
+        with pytest.raises(NotConfirmedError):
+            await ours.confirm(tx_hash, timeout_s=0.1)
+    assert len({tx.tx_hash for tx in node.sent}) == 3
+
+
+async def test_another_transaction_in_its_place_is_told(tmp_path):
+    node = FakeNode(keeps=False)
+    async with account(node, tmp_path) as ours:
+        tx_hash = await ours.submit()
+        node.keeps = True
+        await node.send(foreign_transaction())
+        node.mine()
+
+        with pytest.raises(ChainError, match="took its place"):
+            await ours.confirm(tx_hash)
+
+        assert ours.journal.pending() == ()
+        await ours.submit()
+    assert sorted(node.pool) == [1]
+
+
+async def test_a_dropped_block_is_noticed_and_the_transaction_sent_again(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        tx_hash = await ours.submit()
+        ours.node.mine()
+
+        async def act():
+            await until(lambda: ours.node.shown)
+            ours.node.drop()
+            await until(lambda: ours.node.pool)
+            ours.node.mine(3)
+
+        receipt = await ours.confirm_while(tx_hash, act, depth=3)
+
+    assert receipt.tx_hash == tx_hash
+    assert ours.confirmer.reorganisations == 1
+
+
+async def test_a_confirmed_transaction_that_vanishes_is_reported_and_sent(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        kept, gone = await ours.submit(), await ours.submit()
+        ours.node.mine()
+        await ours.confirm(kept)
+        await ours.confirm(gone)
+        assert await ours.confirmer.vanished() == ()
+        ours.node.drop()
+
+        assert await ours.confirmer.vanished() == (kept, gone)
+
+        assert ours.confirmer.reorganisations == 2
+        assert sorted(ours.node.pool) == [0, 1]
+        ours.node.mine()
+        await ours.confirm(gone)
+
+
+async def test_asking_for_a_confirmation_that_is_gone_is_an_error_once(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        tx_hash = await ours.submit()
+        ours.node.mine()
+        await ours.confirm(tx_hash)
+        ours.node.drop()
+
+        with pytest.raises(ReorganisedError, match="in no block any more"):
+            await ours.confirm(tx_hash)
+
+        ours.node.mine()
+        assert (await ours.confirm(tx_hash)).tx_hash == tx_hash
+
+
+async def test_moving_to_another_block_is_no_loss(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        tx_hash = await ours.submit()
+        ours.node.mine()
+        first = await ours.confirm(tx_hash)
+        ours.node.drop()
+        await ours.node.send(ours.node.sent[0].raw)
+        ours.node.mine(2)
+
+        assert await ours.confirmer.vanished() == ()
+
+        again = await ours.confirm(tx_hash)
+    assert again.block.hash != first.block.hash
+
+
+async def test_what_was_not_sent_from_here_cannot_be_confirmed(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        with pytest.raises(ChainError, match="not sent from here"):
+            await ours.confirm("0x" + "00" * 32)
+
+
+async def test_waiting_goes_on_while_the_node_is_away(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        tx_hash = await ours.submit()
+        ours.node.mine()
+        ours.node.reachable = False
+        with pytest.raises(NotConfirmedError, match="took the node away"):
+            await ours.confirm(tx_hash, timeout_s=0.05)
+
+        async def act():
+            ours.node.reachable = True
+
+        assert (await ours.confirm_while(tx_hash, act)).tx_hash == tx_hash
+
+
+def test_only_one_process_sends_from_a_journal(tmp_path):
+    path = tmp_path / JOURNAL_FILE
+    journal = Journal.open(path, chain="1:a", sender=KEY.address)
+
+    with pytest.raises(StoreLockedError):
+        Journal.open(path, chain="1:a", sender=KEY.address)
+
+    journal.close()
+
+
+async def test_a_chain_begun_anew_under_the_same_id_begins_anew_here(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        await ours.submit()
+    other = Journal.open(tmp_path / JOURNAL_FILE, chain="31337:x", sender=KEY.address)
+
+    assert (other.pending(), other.next_nonce()) == ((), 0)
+
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b"no database" * 1000),
+        lambda path: _set_version(path, 99),
+    ],
+    ids=["no database", "newer version"],
+)
+def test_a_journal_that_is_not_ours_is_refused(tmp_path, spoil):
+    path = tmp_path / JOURNAL_FILE
+    spoil(path)
+
+    with pytest.raises(StoreCorruptError):
+        Journal.open(path, chain="1:a", sender=KEY.address)
+
+
+def test_fees_have_a_limit(tmp_path):
+    settings = config(tmp_path, max_fee_wei=100, max_tip_wei=10)
+
+    assert first_fees(20, 50, settings) == Fees(50, 10)
+    assert first_fees(90, 50, settings) == Fees(100, 10)
+    with pytest.raises(ChainError, match="max_fee_wei is 100"):
+        first_fees(101, 5, settings)
+    assert raised_fees(Fees(50, 10), 20, settings) == Fees(63, 13)
+    assert raised_fees(Fees(80, 10), 20, settings) == Fees(100, 13)
+    assert raised_fees(Fees(90, 10), 20, settings) is None
+
+
+def test_every_wrong_field_of_the_configuration_is_told(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        ChainConfig(
+            data_dir=tmp_path,
+            url="ftp://127.0.0.1",
+            confirmations=0,
+            poll_s=0,
+            gas_margin_ratio=9,
+        )
+
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "chain.confirmations",
+        "chain.poll_s",
+        "chain.gas_margin_ratio",
+        "chain.url",
+    ]
+
+
+def test_the_address_of_the_node_is_not_shown(tmp_path):
+    assert "secret" not in repr(
+        ChainConfig(data_dir=tmp_path, url="https://node.example/secret")
+    )
+
+
+def foreign_transaction():
+    """Return a transaction of our key that was made elsewhere."""
+    raw, _ = sign_transaction(
+        KEY,
+        TxRequest(KEY.address),
+        chain_id=31337,
+        nonce=0,
+        gas=21_000,
+        fees=Fees(OFFER, TIP_WEI),
+    )
+    return raw
+
+
+def _set_version(path, version):
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version={version}")
+    connection.close()
