@@ -93,11 +93,13 @@ class Market:
         *,
         reliability: Reliability,
         continues: Callable[[Message], bool],
+        limit: int = MAX_OFFERS,
     ) -> None:
         self._peers = peers
         self._guilds = guilds
         self._clock = clock
         self._reliability = reliability
+        self._limit = limit
         self._offers: OrderedDict[TaskId, _Offer] = OrderedDict()
         peers.handle("task_bid", self._on_bid, continues=continues)
 
@@ -147,7 +149,7 @@ class Market:
     ) -> _Offer:
         offer = _Offer({one.peer_id: one for one in candidates})
         self._offers[task_id] = offer
-        if len(self._offers) > MAX_OFFERS:
+        if len(self._offers) > self._limit:
             self._offers.popitem(last=False)
         body = pb.TaskOffer(
             task_id=task_id,
@@ -242,5 +244,7 @@ def _why_nobody(
         return f"no member of {guild.guild_id} offers {wanted}; add a peer that does"
     counts = Counter(reasons.values())
     counts["no answer"] = len(candidates) - len(reasons)
-    told = ", ".join(f"{why} ({count})" for why, count in counts.items() if count)
+    told = ", ".join(
+        f"{why} ({count})" for why, count in sorted(counts.items()) if count
+    )
     return f"none of {len(candidates)} executors takes the task at its terms: {told}"

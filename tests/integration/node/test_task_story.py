@@ -6,6 +6,8 @@ import pytest
 
 from task_world import IDENTITIES, TASKS, open_world
 from zerostate.execution.examples import sha256_module
+from zerostate.node.app import HISTORY_NAME
+from zerostate.node.history import ExecutorHistory, Record
 from zerostate.testing import assert_trace
 
 
@@ -36,18 +38,24 @@ async def test_a_task_is_run_receipted_and_paid_in_one_trace(world, tmp_path):
     ]
 
 
-def without(spans, name):
-    """Return `spans` without those called `name` and all beneath them."""
-    left_out = {span.context.span_id for span in spans if span.name == name}
+def beneath(spans, *tops):
+    """Return those of `spans` that are `tops`, or stand anywhere beneath them."""
+    found = {span.context.span_id for span in tops}
     size = 0
-    while size < len(left_out):
-        size = len(left_out)
-        left_out |= {
+    while size < len(found):
+        size = len(found)
+        found |= {
             span.context.span_id
             for span in spans
-            if span.parent is not None and span.parent.span_id in left_out
+            if span.parent is not None and span.parent.span_id in found
         }
-    return [span for span in spans if span.context.span_id not in left_out]
+    return [span for span in spans if span.context.span_id in found]
+
+
+def without(spans, name):
+    """Return `spans` without those called `name` and all beneath them."""
+    left_out = beneath(spans, *(span for span in spans if span.name == name))
+    return [span for span in spans if span not in left_out]
 
 
 async def test_the_trace_is_the_one_that_the_design_draws(world):
@@ -210,3 +218,97 @@ async def test_a_lost_task_request_is_sent_direct_and_the_task_runs(world):
     assert report.error_code is None
     names = [s.name for s in world.spans(report.trace_id)]
     assert names.count("execution.task") == 1
+
+
+BIDDERS = {
+    "executor": {"price_base": 10, "price_per_gigafuel": 1000},
+    "member": {"capabilities": ("wasm",), "price_base": 20, "price_per_gigafuel": 900},
+}
+COUNTED = ("candidates", "bids", "asked")
+
+
+async def test_the_better_of_two_bidders_runs_the_task_and_is_paid_what_it_asked(
+    tmp_path,
+):
+    async with open_world(tmp_path, **BIDDERS) as world:
+        limits = {"limits": {"fuel": 10**7}}
+        report = await world.run(sha256_module(), manifest=limits)
+        member = set(world.recorders["member"].spans)
+        seen = [s for s in world.spans(report.trace_id) if s not in member]
+
+    assert report.error_code is None, report.error_message
+    assert report.executor == IDENTITIES["executor"].peer_id
+    fuel = report.receipt.fuel_used
+    assert report.receipt.price == 10 - (-1000 * fuel // 10**9)
+    assert report.payment.amount == report.receipt.price
+    assert world.stages[1:4] == ["guild.formed", "bids.received", "task.accepted"]
+    (root,) = [span for span in seen if span.name == "task.run"]
+    counts = {name: root.attributes[f"task.{name}"] for name in COUNTED}
+    assert counts == {"candidates": 2, "bids": 2, "asked": 1}
+    (offer,) = [
+        span
+        for span in seen
+        if span.name == "guild.send_message"
+        and span.attributes["message.type"] == "task_offer"
+    ]
+    assert_trace(
+        beneath(seen, offer),
+        """
+        guild.send_message remote-parent
+          p2p.message.task_offer
+            p2p.gossip.publish PRODUCER
+              p2p.gossip.deliver CONSUMER
+                p2p.message.task_offer
+                  guild.receive_message
+                    p2p.message.task_bid CLIENT
+                      p2p.message.task_bid SERVER
+        """,
+    )
+
+
+async def test_how_the_executors_did_is_kept(tmp_path):
+    loop = (TASKS / "loop.wasm").read_bytes()
+    executor = IDENTITIES["executor"].peer_id
+    endless = {"limits": {"wall_s": 1.0, "fuel": 10**14}}
+    async with open_world(tmp_path) as world:
+        codes = [
+            (await world.run(sha256_module())).error_code,
+            (await world.run((TASKS / "trap.wasm").read_bytes())).error_code,
+            (await world.run(loop, deadline_s=0.5, manifest=endless)).error_code,
+        ]
+
+        async def progress(stage, text, data=None):
+            if stage == "task.accepted":
+                await world.network.find(executor).vanish()
+
+        world.progress = progress
+        codes.append((await world.run(loop, manifest=endless)).error_code)
+    kept = (tmp_path / "requester" / HISTORY_NAME).read_bytes()
+
+    assert codes == [None, "trap", "task_deadline", "peer_lost"]
+    assert ExecutorHistory.from_bytes(kept).of(executor) == Record(
+        completed=2, late=1, lost=1
+    )
+
+
+async def test_a_task_asks_for_what_its_manifest_wants(tmp_path):
+    settings = {"member": {"capabilities": ("wasm", "gpu")}}
+    wanted = {"capabilities": ["wasm", "gpu"]}
+    async with open_world(tmp_path, **settings) as world:
+        report = await world.run(sha256_module(), manifest=wanted)
+
+    assert (report.error_code, report.executor) == (
+        None,
+        IDENTITIES["member"].peer_id,
+    )
+    assert "bids.received" not in world.stages
+
+
+async def test_a_task_that_nobody_takes_at_its_price_says_so(tmp_path):
+    async with open_world(tmp_path, **BIDDERS) as world:
+        terms = {"base": 9, "per_gigafuel": 0, "max_total": 9}
+        report = await world.run(sha256_module(), manifest={"price": terms})
+
+    assert report.error_code == "no_executor"
+    assert report.error_message.endswith("at its terms: price (2)")
+    assert world.failed(report.trace_id) == {"task.run": "no_executor"}

@@ -8,6 +8,7 @@ import trio
 
 from zerostate.errors import ExecutorBusyError, NotAMemberError
 from zerostate.evidence.receipt import receipt_sha256
+from zerostate.execution.manifest import GIGAFUEL, Limits, Manifest, PriceTerms
 from zerostate.execution.runner import TaskExecution
 from zerostate.execution.usage import Usage
 from zerostate.guild import GuildConfig, GuildTracer, open_guilds
@@ -40,15 +41,30 @@ TERMS = ExecutorTerms(
 )
 
 
+def manifest(**terms):
+    """Return a manifest whose terms are just what the executor asks."""
+    return Manifest(
+        name="task",
+        version="1",
+        module_sha256="0" * 64,
+        limits=Limits(fuel=3 * GIGAFUEL),
+        price=PriceTerms(
+            **{"base": 10, "per_gigafuel": 20, "max_total": 70, **terms},
+        ),
+    )
+
+
 class FakeRunner:
     """Remembers its orders; each ends as `ending` says."""
 
     def __init__(self):
         self.orders = []
         self.failure = None
+        self.takes_s = 0
 
     async def execute(self, order):
         self.orders.append(order)
+        await trio.sleep(self.takes_s)
         if self.failure is not None:
             raise self.failure
         return TaskExecution(
@@ -72,19 +88,28 @@ class Asked:
         self.task_id = new_task_id()
         self.input = INPUT
         self.results = []
+        self.bids = []
         self.on_result = []
         """What becomes of the first results; those after them are taken."""
         self.accepted = trio.Event()
+        self.answered = trio.Event()
         requester.node.handle("task_accept", self._accept)
         requester.node.handle("task_result", self._result)
+        requester.node.handle("task_bid", self._bid)
+
+    async def _bid(self, message):
+        self.bids.append(pb.TaskBid.FromString(message.body))
+        return pb.Ack().SerializeToString()
 
     async def _accept(self, message):
         self.accepted.set()
+        self.answered.set()
         return pb.TaskInput(module=b"module", input=self.input).SerializeToString()
 
     async def _result(self, message):
         result = pb.TaskResult.FromString(message.body)
         self.results.append((trio.current_time(), result))
+        self.answered.set()
         if self.on_result:
             await self.on_result.pop(0)()
         return pb.Ack().SerializeToString()
@@ -108,13 +133,37 @@ class Asked:
                 self.peers.peer_id,
                 "task_request",
                 request.SerializeToString(),
-                confirmed=self.accepted,
+                confirmed=self.answered,
             )
         await trio.sleep(100)
 
+    async def offer(self, **fields):
+        """Offer a task to the guild, `fields` in it being others; return the one bid."""
+        offer = pb.TaskOffer(
+            **{
+                "task_id": self.task_id,
+                "guild_id": self.guild_id,
+                "manifest": manifest().canonical_bytes(),
+                "module_bytes": 100,
+                "input_bytes": 100,
+                **fields,
+            }
+        )
+        await self.guilds["requester"].broadcast(
+            self.guild_id, "task_offer", offer.SerializeToString()
+        )
+        await trio.testing.wait_all_tasks_blocked()
+        return self.bids.pop()
+
+    async def offer_refused(self, **fields):
+        """Make an offer that the executor does not even answer; return why not."""
+        with pytest.raises(IndexError):
+            await self.offer(**fields)
+        return {name for name in self.peers.stats() if "handler." in name}
+
     async def send_refused(self, **fields):
         """Send a request that the executor does not confirm; return why not."""
-        self.accepted.set()
+        self.answered.set()
         await self.send(**fields)
         assert not self.runner.orders
         assert not self.results
@@ -262,3 +311,85 @@ async def test_a_result_that_is_refused_is_not_sent_again(asked, autojump_clock)
 
     assert len(asked.results) == 1
     assert asked.peers.stats()["handler.refused.remote"] == 1
+
+
+async def test_an_offer_is_answered_with_a_bid_at_the_executors_price(
+    asked, autojump_clock
+):
+    assert await asked.offer() == pb.TaskBid(
+        task_id=asked.task_id,
+        price_base=10,
+        price_per_gigafuel=20,
+        price_max_total=70,
+        tasks_ahead=0,
+        valid_ms=30_000,
+    )
+    assert not asked.runner.orders
+
+
+async def test_a_bid_is_in_the_offers_trace(asked, autojump_clock):
+    tracer = asked.requester.recorder.provider.get_tracer("test")
+    with tracer.start_as_current_span("task"):
+        trace_id = TraceCarrier.inject().trace_id
+        await asked.offer()
+
+    sent = asked.recorder.named("p2p.message.task_bid")
+    assert (f"{sent.context.trace_id:032x}", sent.kind.name) == (trace_id, "CLIENT")
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({"manifest": manifest(base=9).canonical_bytes()}, "price"),
+        ({"manifest": manifest(per_gigafuel=19).canonical_bytes()}, "price"),
+        ({"manifest": manifest(max_total=69).canonical_bytes()}, "price"),
+        ({"manifest": b"{}"}, "manifest"),
+        ({"module_bytes": 101}, "manifest"),
+        ({"input_bytes": 101}, "manifest"),
+    ],
+)
+async def test_an_offer_that_does_not_suit_is_declined_with_the_reason(
+    asked, autojump_clock, fields, refusal
+):
+    assert await asked.offer(**fields) == pb.TaskBid(
+        task_id=asked.task_id, refusal=refusal
+    )
+
+
+@pytest.mark.parametrize("fields", [{"task_id": "1"}, {"guild_id": new_guild_id()}])
+async def test_an_offer_that_makes_no_sense_is_refused(asked, autojump_clock, fields):
+    assert await asked.offer_refused(**fields) == {"handler.refused.wire"}
+
+
+async def test_a_busy_executor_says_so_and_is_asked_again_when_it_is_free(
+    asked, autojump_clock
+):
+    asked.runner.takes_s = 150
+    await asked.send()
+    assert len(asked.runner.orders) == 1
+
+    assert (await asked.offer()).refusal == "executor_busy"
+    first, asked.task_id = asked.task_id, new_task_id()
+    await asked.send()
+    outcomes = {result.task_id: result.outcome for _, result in asked.results}
+    assert outcomes == {asked.task_id: "executor_busy", first: "ok"}
+    assert len(asked.runner.orders) == 1
+    assert (await asked.offer()).refusal == ""
+
+
+async def test_a_request_below_the_price_is_declined_without_its_input(
+    asked, autojump_clock
+):
+    await asked.send(manifest=manifest(base=9).canonical_bytes())
+
+    ((_, result),) = asked.results
+    assert (result.outcome, result.receipt) == ("price", b"")
+    assert "asked are 10 and 20 a gigafuel" in result.message
+    assert not asked.accepted.is_set()
+    assert not asked.runner.orders
+
+
+async def test_a_request_at_the_price_is_run(asked, autojump_clock):
+    await asked.send(manifest=manifest().canonical_bytes())
+
+    assert len(asked.runner.orders) == 1
