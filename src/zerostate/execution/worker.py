@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, final
@@ -47,9 +48,6 @@ MAX_HELD_BYTES: Final = 128 << 20
 
 COMPILES: Final = "compile"
 """Role of a worker that compiles and runs nothing."""
-
-RUNS: Final = "run"
-"""Role of a worker that runs and compiles nothing."""
 
 Reply = tuple[dict[str, Any], bytes]
 """Header and body."""
@@ -183,18 +181,20 @@ def main() -> None:
     os.dup2(2, 1)
     worker: Answers = Compiling() if role == COMPILES else Running()
     ready = {**_OK, "engine_version": engine_version()}
-    _rehearse(role)
+    rehearse = _rehearsal(role)
+    # Before the filter to load all that loads late, and behind it to see that it did.
+    rehearse()
     unfiltered = install()
-    _rehearse(role)
+    rehearse()
     _send(sink, {**ready, "message": unfiltered}, b"")
     serve(sys.stdin.buffer, sink, worker)
 
 
-def _rehearse(role: str) -> None:
-    """Do once what `role` does: before the filter to load all, behind it to see."""
+def _rehearsal(role: str) -> Callable[[], object]:
+    if role == COMPILES:
+        return rehearse_compiling
     artefact = rehearse_compiling()
-    if role == RUNS:
-        rehearse_running(artefact)
+    return lambda: rehearse_running(artefact)
 
 
 def _described(ended: Ended) -> dict[str, Any]:

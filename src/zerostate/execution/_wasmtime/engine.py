@@ -6,11 +6,12 @@ later, so it must come from where no stranger's code has ever run.
 
 from typing import Final, final
 
-from wasmtime import Config, Engine, Module, WasmtimeError
+from wasmtime import Config, Engine, InstancePre, Module, WasmtimeError
 
 from zerostate import errors
 from zerostate.execution._wasmtime.memory import MemoryCreator
 from zerostate.execution._wasmtime.settings import ENGINE_SETTINGS
+from zerostate.execution._wasmtime.wasi import GuestSlot, build_linker
 from zerostate.execution.frames import MAX_BODY_BYTES
 
 MAX_TEXT_CHARS: Final = 300
@@ -65,6 +66,19 @@ class Compiled:
         self.engine: Final = host.engine
         self.size_bytes: Final = len(artefact)
         self.module: Final = Module.deserialize(host.engine, artefact)
+        self.slot: Final = GuestSlot()
+        self._linked: InstancePre | None = None
+
+    def linked(self) -> InstancePre:
+        """Return the module with its imports resolved, which is done once.
+
+        Raises:
+            WasmtimeError: It imports what we do not give.
+        """
+        if self._linked is None:
+            linker = build_linker(self.engine, self.slot)
+            self._linked = linker.instantiate_pre(self.module)
+        return self._linked
 
 
 def compile_module(wasm: bytes, *, stack_bytes: int) -> bytes:

@@ -21,7 +21,7 @@ from zerostate import errors
 from zerostate.execution._wasmtime.engine import Compiled, NotRunnableError, brief
 from zerostate.execution._wasmtime.entry import COMMAND, bind_entry, initialiser
 from zerostate.execution._wasmtime.memory import MemoryLedger
-from zerostate.execution._wasmtime.wasi import GuestIo, build_linker
+from zerostate.execution._wasmtime.wasi import GuestIo
 
 MAX_TABLE_ELEMENTS: Final = 100_000
 """Most elements of a table, 8 bytes each: enough for a function table of 8 MiB of
@@ -108,12 +108,10 @@ class Run:
         wasi.argv = argv
         self._store.set_wasi(wasi)
         self._compiled.memories.charge(self._memory)
-        linker = build_linker(self._compiled.engine, self._guest)
+        self._compiled.slot.take(self._guest)
         instances: list[Instance] = []
         ended = self._guarded(
-            lambda: instances.append(
-                linker.instantiate(self._store, self._compiled.module)
-            )
+            lambda: instances.append(self._compiled.linked().instantiate(self._store))
         )
         if ended.outcome == _OK and instances:
             (instance,) = instances
@@ -146,6 +144,7 @@ class Run:
 
     def close(self) -> None:
         """Free the module's memory."""
+        self._compiled.slot.take(None)
         self._store.close()
 
     def _guarded(self, call: Callable[[], object]) -> Ended:

@@ -24,7 +24,7 @@ ENGINE_SETTINGS: Final[dict[str, bool | int | str]] = {
 }
 """wasmtime ``Config`` properties, by name."""
 
-HOST_FUNCTIONS_VERSION: Final = 1
+HOST_FUNCTIONS_VERSION: Final = 2
 """Version of `zerostate.execution._wasmtime.wasi`: raise it when a module can tell."""
 
 

@@ -1,8 +1,8 @@
 """Host functions of a task: WASI preview 1, without the world and without chance.
 
-wasmtime's own WASI stays for what needs neither (arguments, exit, the refusals of a
-file system that is not there); what reads, writes, waits, tells the time or rolls dice
-is shadowed here, so that a module sees the same on every executor.
+wasmtime's own WASI stays for what needs neither (arguments, an empty environment, exit);
+what reads, writes, waits, tells the time or rolls dice is shadowed here, so that a module
+sees the same on every executor, and what would touch files or sockets in ``refusals``.
 
 A host function returns an errno and never raises: the wasmtime package keeps one
 exception for the whole process, and it would surface in another call. Every pointer
@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import Any, Final, final
 
 from wasmtime import Caller, Engine, FuncType, Linker, Memory, ValType
+
+from zerostate.execution._wasmtime.refusals import refusal, refused_functions
 
 MODULE: Final = "wasi_snapshot_preview1"
 """The one import module that a task may name."""
@@ -39,6 +41,7 @@ _RIGHTS_WRITE: Final = 1 << 6
 _STDIN: Final = 0
 _STDOUT: Final = 1
 _OUTPUTS: Final = (1, 2)
+_FILESTAT_BYTES: Final = 64
 _CLOCK_RESOLUTION_NS: Final = 1_000_000_000
 _MASK: Final = 0xFFFF_FFFF
 
@@ -77,6 +80,7 @@ class GuestIo:
         """What a function on bytes returned; None for a command."""
 
         self.overflowed = False
+        self.open_streams = {_STDIN, *_OUTPUTS}
         self.stdin = stdin
         """What the module reads, or is called with."""
 
@@ -127,6 +131,32 @@ class GuestIo:
 
 
 @final
+class GuestSlot:
+    """Whose standard streams the host functions of one module are: one run's at a time.
+
+    Host functions are made once a module, not once a run.
+    """
+
+    def __init__(self) -> None:
+        self._guest: GuestIo | None = None
+
+    @property
+    def guest(self) -> GuestIo:
+        """The streams of the run that is under way.
+
+        Raises:
+            RuntimeError: None is.
+        """
+        if self._guest is None:
+            raise RuntimeError("no run is under way")
+        return self._guest
+
+    def take(self, guest: GuestIo | None) -> None:
+        """Make `guest` the run that is under way; None when it has ended."""
+        self._guest = guest
+
+
+@final
 class _GuestMemory:
     """The caller's exported memory; every access is checked against its size."""
 
@@ -165,18 +195,18 @@ class _GuestMemory:
 class _HostFunctions:
     """The shadows, each named as its import."""
 
-    def __init__(self, guest: GuestIo) -> None:
-        self._guest = guest
+    def __init__(self, slot: GuestSlot) -> None:
+        self._slot = slot
 
     def fd_read(
         self, memory: _GuestMemory, fd: int, vecs: int, count: int, done: int
     ) -> int:
-        if fd != _STDIN:
+        if fd != _STDIN or fd not in self._slot.guest.open_streams:
             return _BADF
         memory.check(done, 4)
         total = 0
         for address, length in memory.buffers(vecs, count):
-            data = self._guest.take(length)
+            data = self._slot.guest.take(length)
             memory.write(address, data)
             total += len(data)
             if len(data) < length:
@@ -187,32 +217,45 @@ class _HostFunctions:
     def fd_write(
         self, memory: _GuestMemory, fd: int, vecs: int, count: int, done: int
     ) -> int:
-        if fd not in _OUTPUTS:
+        if fd not in _OUTPUTS or fd not in self._slot.guest.open_streams:
             return _BADF
         memory.check(done, 4)
         buffers = memory.buffers(vecs, count)
         total = sum(length for _, length in buffers)
         # Before anything is copied: buffers may overlap and add up to terabytes.
-        self._guest.reserve(total)
+        self._slot.guest.reserve(total)
         if fd == _STDOUT:
             for address, length in buffers:
-                self._guest.stdout += memory.read(address, length)
+                self._slot.guest.stdout += memory.read(address, length)
         memory.write(done, struct.pack("<I", total))
         return _SUCCESS
 
     def fd_fdstat_get(self, memory: _GuestMemory, fd: int, result: int) -> int:
-        if fd != _STDIN and fd not in _OUTPUTS:
+        if fd not in self._slot.guest.open_streams:
             return _BADF
         # File type "unknown" and no right to seek: a pipe, so the C library buffers.
         rights = _RIGHTS_READ if fd == _STDIN else _RIGHTS_WRITE
         memory.write(result, struct.pack("<BxHxxxxQQ", 0, 0, rights, 0))
         return _SUCCESS
 
+    def fd_filestat_get(self, memory: _GuestMemory, fd: int, result: int) -> int:
+        if fd not in self._slot.guest.open_streams:
+            return _BADF
+        # As above: of unknown type, without size and times.
+        memory.write(result, bytes(_FILESTAT_BYTES))
+        return _SUCCESS
+
+    def fd_close(self, _memory: _GuestMemory, fd: int) -> int:
+        if fd not in self._slot.guest.open_streams:
+            return _BADF
+        self._slot.guest.open_streams.remove(fd)
+        return _SUCCESS
+
     def random_get(self, memory: _GuestMemory, start: int, count: int) -> int:
         if count > MAX_RANDOM_BYTES:
             return _INVAL
         memory.check(start, count)
-        memory.write(start, self._guest.random(count))
+        memory.write(start, self._slot.guest.random(count))
         return _SUCCESS
 
     def clock_time_get(
@@ -230,16 +273,18 @@ class _HostFunctions:
         return _NOTSUP
 
 
-def build_linker(engine: Engine, guest: GuestIo) -> Linker:
-    """Return what a module may import, bound to `guest`."""
+def build_linker(engine: Engine, slot: GuestSlot) -> Linker:
+    """Return what a module may import, bound to whoever is in `slot`."""
     linker = Linker(engine)
     linker.define_wasi()
     linker.allow_shadowing = True
-    host = _HostFunctions(guest)
+    host = _HostFunctions(slot)
     shadows: list[tuple[Callable[..., int], list[ValType]]] = [
         (host.fd_read, [_I32, _I32, _I32, _I32]),
         (host.fd_write, [_I32, _I32, _I32, _I32]),
         (host.fd_fdstat_get, [_I32, _I32]),
+        (host.fd_filestat_get, [_I32, _I32]),
+        (host.fd_close, [_I32]),
         (host.random_get, [_I32, _I32]),
         (host.clock_time_get, [_I32, _I64, _I32]),
         (host.clock_res_get, [_I32, _I32]),
@@ -253,7 +298,13 @@ def build_linker(engine: Engine, guest: GuestIo) -> Linker:
             _guarded(function),
             access_caller=True,
         )
+    for name, parameters in refused_functions().items():
+        linker.define_func(MODULE, name, FuncType(parameters, [_I32]), _refusing(name))
     return linker
+
+
+def _refusing(name: str) -> Callable[..., int]:
+    return lambda *arguments: refusal(name, arguments)
 
 
 def _guarded(function: Callable[..., int]) -> Callable[..., int]:
