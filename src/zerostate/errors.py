@@ -69,6 +69,7 @@
   - OutputError                 standard output does not take the result
   - ProcessError                a process that we started did not do its part
     . PortInUseError
+    . NodeNotRunningError       no node answers where we were told to ask
   - InternalError               a bug of ours; please report it
 
 (* retryable)
@@ -603,6 +604,12 @@ class PortInUseError(ProcessError):
     """A port that we were told to listen on is taken."""
 
     code = "port_in_use"
+
+
+class NodeNotRunningError(ProcessError):
+    """No node answers at the control socket that we were told to ask."""
+
+    code = "node_not_running"
 
 
 class InternalError(ZeroStateError):

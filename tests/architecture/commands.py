@@ -21,7 +21,12 @@ from zerostate.stack.config import StackConfig
 
 _BIN = Path(sys.executable).parent
 _ENVIRONMENT = {name for name in vars(environment_variables) if name.startswith("OTEL")}
-_ENVIRONMENT |= {"OTEL_SERVICE_NAME", "XDG_DATA_HOME", "ZEROSTATE_REQUIRE"}
+_ENVIRONMENT |= {
+    "OTEL_SERVICE_NAME",
+    "XDG_DATA_HOME",
+    "ZEROSTATE_NODE",
+    "ZEROSTATE_REQUIRE",
+}
 
 
 def check(line: str) -> None:

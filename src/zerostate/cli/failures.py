@@ -30,9 +30,11 @@ EXIT_CODES: Final = {
     "config": EXIT_INPUT,
     "invalid_query": EXIT_INPUT,
     "trace_not_found": EXIT_INPUT,
+    "guild_not_found": EXIT_INPUT,
     "unsupported_platform": EXIT_ENVIRONMENT,
     "port_in_use": EXIT_ENVIRONMENT,
     "process": EXIT_ENVIRONMENT,
+    "node_not_running": EXIT_ENVIRONMENT,
     "query": EXIT_ENVIRONMENT,
     "trace_incomplete": EXIT_ENVIRONMENT,
     "output": EXIT_ENVIRONMENT,
@@ -63,6 +65,9 @@ _HINTS: Final = {
     "store_locked": "end the other `zerostate up`, demo or node, or choose another "
     "directory: with --data, or in the node's settings",
     "process": "run again with -v to see what the processes say",
+    "node_not_running": "start it with: zerostate node run --config FILE; --node takes "
+    "its data directory, control socket or settings file",
+    "guild_not_found": "zerostate guild list shows which guilds the node knows",
     "query": "is the stack running? start it with: zerostate up",
     "trace_incomplete": "the task itself is not to blame; tree and page show the spans "
     "that did arrive. Is the disk of the data directory full?",

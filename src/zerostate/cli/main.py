@@ -18,6 +18,7 @@ from zerostate.cli.failures import (
     failure_of,
     one_line,
 )
+from zerostate.cli.guild import guild_app
 from zerostate.cli.node import node_app
 from zerostate.cli.output import flush_output, prepare_output, print_json, tell
 from zerostate.errors import ConfigError, InternalError, OutputError, ZeroStateError
@@ -33,6 +34,7 @@ app = typer.Typer(
 trace_app = typer.Typer(help="Look at stored traces.")
 app.add_typer(trace_app, name="trace")
 app.add_typer(node_app, name="node")
+app.add_typer(guild_app, name="guild")
 
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Show logs, and tracebacks of bugs.")

@@ -7,6 +7,8 @@ Receives messages from `zerostate.p2p`, hands members and their messages to
 from zerostate.guild.book import EndReason as EndReason
 from zerostate.guild.config import GuildConfig as GuildConfig
 from zerostate.guild.membership import EXECUTES as EXECUTES
+from zerostate.guild.membership import MAX_CAPABILITIES as MAX_CAPABILITIES
+from zerostate.guild.membership import MAX_CAPABILITY_CHARS as MAX_CAPABILITY_CHARS
 from zerostate.guild.membership import Member as Member
 from zerostate.guild.membership import Membership as Membership
 from zerostate.guild.service import GuildService as GuildService
@@ -17,6 +19,8 @@ from zerostate.guild.views import MemberView as MemberView
 
 __all__ = [
     "EXECUTES",
+    "MAX_CAPABILITIES",
+    "MAX_CAPABILITY_CHARS",
     "EndReason",
     "GuildConfig",
     "GuildService",

@@ -25,6 +25,7 @@ from zerostate.node.control import ControlServer
 from zerostate.node.counterparts import Counterparts
 from zerostate.node.data_dir import hold_data_dir
 from zerostate.node.executor import Executor
+from zerostate.node.guild_commands import GuildCommands
 from zerostate.node.history import open_history
 from zerostate.node.identity import load_or_create
 from zerostate.node.layers import Layers
@@ -103,7 +104,13 @@ async def _serve(
     ):
         clock = SystemClock()
         ops.observe(lambda: take_vitals(config, layers, clock))
-        commands = Commands(config, layers.peers, layers.requester, telemetry)
+        commands = Commands(
+            config,
+            layers.peers,
+            layers.requester,
+            GuildCommands(layers.guilds, layers.peers.peer_id),
+            telemetry,
+        )
         server = ControlServer(config.control_socket, commands.methods())
         async with trio.open_nursery() as nursery:
             await nursery.start(server.serve)

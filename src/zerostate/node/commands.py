@@ -1,6 +1,5 @@
 """What may be asked of a running node on its control socket."""
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,8 @@ import trio
 from zerostate.errors import InvalidQueryError
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import CommandError, Method, Params
+from zerostate.node.guild_commands import GuildCommands
+from zerostate.node.params import number, text, whole_number
 from zerostate.node.progress import Progress
 from zerostate.node.submission import TaskSubmission
 from zerostate.node.task import Requester
@@ -36,11 +37,13 @@ class Commands:
         config: NodeConfig,
         peers: PeerNode,
         requester: Requester,
+        guilds: GuildCommands,
         telemetry: TelemetryHandle,
     ) -> None:
         self._config = config
         self._peers = peers
         self._requester = requester
+        self._guilds = guilds
         self._telemetry = telemetry
 
     def methods(self) -> dict[str, Method]:
@@ -51,6 +54,7 @@ class Commands:
             "submit": self.submit,
             "flush": self.flush,
             "stats": self.stats,
+            **self._guilds.methods(),
         }
 
     async def info(self, _params: Params, _progress: Progress) -> Mapping[str, object]:
@@ -66,7 +70,7 @@ class Commands:
         self, params: Params, _progress: Progress
     ) -> Mapping[str, object]:
         """Connect to the peer at ``address``."""
-        address = _text(params, "address")
+        address = text(params, "address")
         try:
             return {"peer_id": await self._peers.connect(address)}
         except ValueError as exc:
@@ -82,7 +86,7 @@ class Commands:
 
     async def flush(self, params: Params, _progress: Progress) -> Mapping[str, object]:
         """Export the spans that have ended."""
-        timeout_s = _number(params, "timeout_s", 5.0, MAX_FLUSH_S)
+        timeout_s = number(params, "timeout_s", 5.0, MAX_FLUSH_S)
         flushed = await trio.to_thread.run_sync(self._telemetry.force_flush, timeout_s)
         return {"flushed": flushed}
 
@@ -95,33 +99,12 @@ def _submission(params: Params) -> TaskSubmission:
     manifest = params.get("manifest") or {}
     if not isinstance(manifest, dict):
         raise InvalidQueryError("manifest: not a JSON object")
-    members = params.get("members", 1)
-    if not isinstance(members, int) or not 1 <= members <= MAX_GUILD_MEMBERS:
-        raise InvalidQueryError(
-            f"members: {members!r} is not an integer from 1 to {MAX_GUILD_MEMBERS}"
-        )
     has_output = params.get("output_path") is not None
     return TaskSubmission(
-        module_path=Path(_text(params, "module_path")),
-        input_path=Path(_text(params, "input_path")),
+        module_path=Path(text(params, "module_path")),
+        input_path=Path(text(params, "input_path")),
         manifest=manifest,
-        members=members,
-        deadline_s=_number(params, "deadline_s", 60.0, MAX_DEADLINE_S),
-        output_path=Path(_text(params, "output_path")) if has_output else None,
+        members=whole_number(params, "members", 1, MAX_GUILD_MEMBERS),
+        deadline_s=number(params, "deadline_s", 60.0, MAX_DEADLINE_S),
+        output_path=Path(text(params, "output_path")) if has_output else None,
     )
-
-
-def _text(params: Params, name: str) -> str:
-    value = params.get(name)
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise InvalidQueryError(f"{name}: missing, or not a text")
-    return value
-
-
-def _number(params: Params, name: str, default: float, maximum: float) -> float:
-    value = params.get(name, default)
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidQueryError(f"{name}: {value!r} is not a number")
-    if not 0 < value <= maximum:
-        raise InvalidQueryError(f"{name}: {value} is not above 0 and up to {maximum}")
-    return float(value)

@@ -1,0 +1,116 @@
+"""Finds the running node that a command is about, and asks it."""
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from zerostate.errors import ConfigError, NodeNotRunningError
+
+NODE_VARIABLE: Final = "ZEROSTATE_NODE"
+"""Environment variable that names the node where ``--node`` does not."""
+
+SOCKET_NAME: Final = "control.sock"
+"""File name of the control socket in a node's data directory."""
+
+MAX_SETTINGS_BYTES: Final = 1 << 20
+"""Largest settings file that is read."""
+
+CONNECT_TIMEOUT_S: Final = 5.0
+"""Longest wait for a node to take a connection, in seconds."""
+
+NodeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--node",
+        metavar="PATH",
+        # Whoever opens it says what is wrong with it.
+        readable=False,
+        help="The node's data directory, control socket or settings file."
+        " Default: $ZEROSTATE_NODE.",
+    ),
+]
+
+
+async def ask_node(
+    node: Path | None, method: str, params: Mapping[str, object], *, timeout_s: float
+) -> Mapping[str, object]:
+    """Return what the node that `node` names answers to a control request.
+
+    Raises:
+        ConfigError: `node` names none.
+        NodeNotRunningError: No node runs there.
+        ControlError: The node's answer is an error.
+        PeerLostError: The node ended before it answered.
+        ProcessError: It did not answer in time, or not as a node does.
+    """
+    # asyncio takes a moment to load; not for --help.
+    from zerostate.cli.control import ControlClient  # noqa: PLC0415  # see above
+
+    path = control_socket(node)
+    _require_listener(path)
+    client = ControlClient(f"the node at {path}", path)
+    return await client.call(method, params, timeout_s=timeout_s)
+
+
+def control_socket(node: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the path of the control socket of the node that `node` names.
+
+    Args:
+        node: Its data directory, control socket or settings file; None takes
+            `NODE_VARIABLE`'s.
+        environ: The environment.
+
+    Raises:
+        ConfigError: Neither names one, or it is none of the three.
+        NodeNotRunningError: The data directory has no control socket.
+    """
+    named = node or (
+        Path(environ[NODE_VARIABLE]) if environ.get(NODE_VARIABLE) else None
+    )
+    if named is None:
+        raise ConfigError(
+            f"--node: which node? name its data directory, or set {NODE_VARIABLE}"
+        )
+    try:
+        mode = named.stat().st_mode
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise ConfigError(f"--node: {named}: {reason}") from exc
+    if stat.S_ISSOCK(mode):
+        return named
+    directory = named if stat.S_ISDIR(mode) else _data_dir(named)
+    path = directory / SOCKET_NAME
+    if not path.is_socket():
+        raise NodeNotRunningError(f"no node runs on {directory}")
+    return path
+
+
+def _require_listener(path: Path) -> None:
+    """Tell a socket that a killed node has left behind from one that is listened at."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            probe.connect(str(path))
+        except OSError as exc:
+            raise NodeNotRunningError(f"no node answers at {path}: {exc}") from exc
+
+
+def _data_dir(settings: Path) -> Path:
+    """Return what a node's settings file says; a relative path is taken from here."""
+    try:
+        with settings.open("rb") as file:
+            document = json.loads(file.read(MAX_SETTINGS_BYTES))
+    except (OSError, ValueError) as exc:
+        raise ConfigError(
+            f"--node: {settings}: neither a directory nor a socket nor a node's settings"
+        ) from exc
+    match document:
+        case {"data_dir": str(data_dir)}:
+            return Path(data_dir)
+    raise ConfigError(f"--node: {settings}: a node's settings name a data_dir")
