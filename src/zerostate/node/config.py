@@ -83,8 +83,8 @@ class NodeConfig(BaseModel):
     """What this peer offers to guilds; ``wasm`` makes it run tasks."""
 
     price_base: Annotated[int, Field(ge=0)] | None = None
-    """What this peer asks of a guild's creator for any good result, in the smallest
-    unit; given with `price_per_gigafuel`. None names no price."""
+    """What this peer asks for any good result, in the smallest unit; given with
+    `price_per_gigafuel`. None takes what each task offers."""
 
     price_per_gigafuel: Annotated[int, Field(ge=0)] | None = None
     """What it asks for each thousand million units of fuel, in the smallest unit."""
