@@ -40,7 +40,7 @@ LONGEST_WINDOW_S: Final = 4.0
 """Longest wait for the first bid, in seconds: as long as one executor is given to accept
 a task, on both ways."""
 
-RESEND_S: Final = 0.5
+RESEND_S: Final = 1.0
 """After this, in seconds, the offer also goes on a direct stream to who has not bid:
 gossip is best effort. A bid over gossip takes some milliseconds."""
 
