@@ -1,6 +1,5 @@
 """Nonces, fees, lost and stuck transactions, on a node that the test controls."""
 
-import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -11,19 +10,16 @@ from fake_node import BASE_FEE_WEI, GAS, TIP_WEI, FakeNode
 from zerostate.errors import (
     ChainError,
     ChainUnreachableError,
-    ConfigError,
     InsufficientGasError,
     NotConfirmedError,
     ReorganisedError,
-    StoreCorruptError,
-    StoreLockedError,
     TransactionRevertedError,
 )
 from zerostate.evidence.ethereum import EthAddress, EthKey
 from zerostate.payment.chain import ChainConfig
 from zerostate.payment.chain.config import JOURNAL_FILE
 from zerostate.payment.chain.confirming import Confirmer
-from zerostate.payment.chain.fees import Fees, first_fees, raised_fees
+from zerostate.payment.chain.fees import Fees
 from zerostate.payment.chain.journal import Journal
 from zerostate.payment.chain.sender import TransactionSender
 from zerostate.payment.chain.transactions import TxRequest, sign_transaction
@@ -369,16 +365,6 @@ async def test_waiting_goes_on_while_the_node_is_away(tmp_path):
         assert (await ours.confirm_while(tx_hash, act)).tx_hash == tx_hash
 
 
-def test_only_one_process_sends_from_a_journal(tmp_path):
-    path = tmp_path / JOURNAL_FILE
-    journal = Journal.open(path, chain="1:a", sender=KEY.address)
-
-    with pytest.raises(StoreLockedError):
-        Journal.open(path, chain="1:a", sender=KEY.address)
-
-    journal.close()
-
-
 async def test_a_chain_begun_anew_under_the_same_id_begins_anew_here(tmp_path):
     async with account(FakeNode(), tmp_path) as ours:
         await ours.submit()
@@ -387,58 +373,6 @@ async def test_a_chain_begun_anew_under_the_same_id_begins_anew_here(tmp_path):
     assert (other.pending(), other.next_nonce()) == ((), 0)
 
     other.close()
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda path: path.write_bytes(b"no database" * 1000),
-        lambda path: _set_version(path, 99),
-    ],
-    ids=["no database", "newer version"],
-)
-def test_a_journal_that_is_not_ours_is_refused(tmp_path, spoil):
-    path = tmp_path / JOURNAL_FILE
-    spoil(path)
-
-    with pytest.raises(StoreCorruptError):
-        Journal.open(path, chain="1:a", sender=KEY.address)
-
-
-def test_fees_have_a_limit(tmp_path):
-    settings = config(tmp_path, max_fee_wei=100, max_tip_wei=10)
-
-    assert first_fees(20, 50, settings) == Fees(50, 10)
-    assert first_fees(90, 50, settings) == Fees(100, 10)
-    with pytest.raises(ChainError, match="max_fee_wei is 100"):
-        first_fees(101, 5, settings)
-    assert raised_fees(Fees(50, 10), 20, settings) == Fees(63, 13)
-    assert raised_fees(Fees(80, 10), 20, settings) == Fees(100, 13)
-    assert raised_fees(Fees(90, 10), 20, settings) is None
-
-
-def test_every_wrong_field_of_the_configuration_is_told(tmp_path):
-    with pytest.raises(ConfigError) as caught:
-        ChainConfig(
-            data_dir=tmp_path,
-            url="ftp://127.0.0.1",
-            confirmations=0,
-            poll_s=0,
-            gas_margin_ratio=9,
-        )
-
-    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
-        "chain.confirmations",
-        "chain.poll_s",
-        "chain.gas_margin_ratio",
-        "chain.url",
-    ]
-
-
-def test_the_address_of_the_node_is_not_shown(tmp_path):
-    assert "secret" not in repr(
-        ChainConfig(data_dir=tmp_path, url="https://node.example/secret")
-    )
 
 
 def foreign_transaction():
@@ -452,9 +386,3 @@ def foreign_transaction():
         fees=Fees(OFFER, TIP_WEI),
     )
     return raw
-
-
-def _set_version(path, version):
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version={version}")
-    connection.close()

@@ -62,8 +62,9 @@ class ChainConfig:
     """Gas limit over the node's estimate (1 to 3): the state may change until then."""
 
     reserve_gas: int = 400_000
-    """Gas that other transactions leave the account money for: start a close, challenge
-    one, settle and claim take about 320,000."""
+    """Gas that other transactions leave the account money for. To start a close,
+    challenge one, settle and claim takes 270,000 (`benchmarks/chain.py`), and limits
+    are a quarter above."""
 
     def __post_init__(self) -> None:
         problems = [
