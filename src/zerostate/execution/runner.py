@@ -307,8 +307,8 @@ async def open_runner(
         try:
             pool.start()
             compilers.start()
+            # The compiler gets ready meanwhile; the first module waits for it.
             await pool.wait_ready()
-            await compilers.wait_ready()
             modules = ModuleStore(config, cache, compilers)
             yield TaskRunner(
                 config, identity, pool, modules, tracer=tracer, clock=clock

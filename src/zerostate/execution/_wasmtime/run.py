@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event, Thread
 from typing import Final, final
 
 from wasmtime import (
@@ -18,6 +17,7 @@ from wasmtime import (
 )
 
 from zerostate import errors
+from zerostate.execution._wasmtime.deadline import WATCHDOG
 from zerostate.execution._wasmtime.engine import Compiled, NotRunnableError, brief
 from zerostate.execution._wasmtime.entry import COMMAND, bind_entry, initialiser
 from zerostate.execution._wasmtime.memory import MemoryLedger
@@ -188,22 +188,16 @@ class Run:
     @contextmanager
     def _deadline(self) -> Iterator[None]:
         """Stop the module when what is left of its wall clock has passed."""
-        done = Event()
         started = time.monotonic()
-
-        def watch() -> None:
-            if not done.wait(self._left_s):
-                self._deadline_passed = True
-                self._compiled.engine.increment_epoch()
-
-        watcher = Thread(target=watch, name="deadline", daemon=True)
-        watcher.start()
         try:
-            yield
+            with WATCHDOG.guard(self._left_s, self._on_deadline):
+                yield
         finally:
-            done.set()
-            watcher.join()
             self._left_s = max(0.0, self._left_s - (time.monotonic() - started))
+
+    def _on_deadline(self) -> None:
+        self._deadline_passed = True
+        self._compiled.engine.increment_epoch()
 
 
 def _exited(exit_code: int) -> Ended:

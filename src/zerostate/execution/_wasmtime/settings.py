@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import Final
 
@@ -28,11 +29,17 @@ HOST_FUNCTIONS_VERSION: Final = 2
 """Version of `zerostate.execution._wasmtime.wasi`: raise it when a module can tell."""
 
 
+MAX_KNOWN_STACKS: Final = 64
+"""Stack sizes for which the hash of the configuration is remembered."""
+
+
+@cache
 def engine_version() -> str:
     """Return engine and version, such as ``wasmtime 50.0.1``."""
     return f"wasmtime {version('wasmtime')}"
 
 
+@lru_cache(MAX_KNOWN_STACKS)
 def engine_config_sha256(stack_bytes: int) -> str:
     """Return the hash of settings and host functions, in hex.
 
