@@ -55,7 +55,7 @@ fmt: $(FULL) ## Format the code and fix what can be fixed safely
 	$(VENV)/bin/ruff check --fix .
 
 bench: $(FULL) $(BENCH)/.installed ## Run the benchmarks, one after another
-	@for bench in benchmarks/{ingest,execution,payment,p2p,demo}.py; do \
+	@for bench in benchmarks/{ingest,execution,payment,chain,p2p,demo}.py; do \
 	    echo "==> $$bench"; $(VENV)/bin/python "$$bench"; done
 	@echo "==> benchmarks/telemetry.py"
 	@PYTHONPATH=src $(BENCH)/bin/python benchmarks/telemetry.py
