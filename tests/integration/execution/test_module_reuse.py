@@ -98,6 +98,7 @@ async def test_a_module_compiles_while_another_ones_tasks_go_on(
 
 
 async def test_a_compiling_process_that_dies_is_replaced(bench, runner, compiler_pid):
+    await runner.execute(bench.order("word_count"))
     (compiler,) = runner._modules._compilers._workers
     order = bench.order("sha256")
     os.kill(compiler.pid, signal.SIGSTOP)
