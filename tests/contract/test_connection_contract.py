@@ -32,6 +32,20 @@ async def test_a_dial_by_both_at_once_gives_each_one_stay(open_hosts):
         assert of_alice.presence[1:] == [("disconnected", BOB.peer_id)]
 
 
+async def test_a_dial_that_another_connection_has_overtaken_succeeds(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, of_alice), (bob, of_bob)]:
+        for listener in (of_alice, of_bob):
+            listener.wanted = lambda n: n.inbound or not n.others_of_peer
+        for _ in range(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(alice.connect, bob.addresses[0])
+                nursery.start_soon(bob.connect, alice.addresses[0])
+
+            assert alice.connected() == {BOB.peer_id}
+            await alice.disconnect(BOB.peer_id)
+            await eventually(lambda: not bob.connected())
+
+
 async def test_two_dials_of_one_peer_at_once_make_one_connection(open_hosts):
     async with open_hosts(ALICE, BOB) as [(alice, of_alice), (bob, _)]:
         async with trio.open_nursery() as nursery:

@@ -145,10 +145,15 @@ class MemoryHost:
             links = self.links.get(other.peer_id, [])
             if any(link.dialler is self and link.relay is relay for link in links):
                 return
-            if relay is None:
-                join(self, other)
-            else:
-                relay.relays.forward(self, other)
+            try:
+                if relay is None:
+                    join(self, other)
+                else:
+                    relay.relays.forward(self, other)
+            except PeerUnreachableError:
+                # Refused as one too many: theirs stands.
+                if not self._is_connected(parsed):
+                    raise
             return
         raise PeerUnreachableError(f"no answer from {address}")
 

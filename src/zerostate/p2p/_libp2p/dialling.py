@@ -1,5 +1,6 @@
 """Dialling a peer, once at a time, and telling how it is connected."""
 
+import random
 from typing import TYPE_CHECKING, Final, cast, final
 
 import trio
@@ -10,6 +11,7 @@ from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
 from zerostate.errors import PeerUnreachableError
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.failures import failing_as
+from zerostate.p2p._libp2p.gate import RefusedHereError
 from zerostate.p2p._libp2p.notices import ConnectionNotices, path_of
 from zerostate.p2p._libp2p.relay import Libp2pRelays
 from zerostate.p2p.address import PeerAddress
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 ADDRESS_TTL_S: Final = 120
 """How long libp2p may dial an address by itself, for the DHT, in seconds."""
+
+CROSSED_PAUSE_S: Final = 0.2
+"""Longest pause, of random length, before a dial that was refused here is tried again,
+in seconds: longer than a handshake takes, so that of two that cross one comes first."""
 
 
 @final
@@ -51,15 +57,10 @@ class Dialler:
                 return
             done = self._dials[peer_id] = trio.Event()
             try:
-                # Clean, because libp2p starts the connection's tasks in there: they
-                # live on and must not carry the caller's span.
-                conn = await run_clean(self._dial, address)
+                await self._make_connection(address)
             finally:
                 del self._dials[peer_id]
                 done.set()
-            self._notices.noticed(conn)
-            if conn.is_closed:
-                raise PeerUnreachableError(f"{address} closed the connection at once")
             return
         raise PeerUnreachableError(
             f"no answer from {address} within {self._timeout_s:g} s"
@@ -68,6 +69,43 @@ class Dialler:
     def _is_connected(self, peer_id: PeerId, *, directly: bool) -> bool:
         path = path_of(self._notices.standing(peer_id))
         return path is not None and not (directly and path.relay is not None)
+
+    async def _make_connection(self, address: PeerAddress) -> None:
+        """Dial, unless the other end's own dial was faster.
+
+        Two dials that cross may each be refused for the sake of the other, as one too
+        many with the same peer; so one that is refused here is tried a second time.
+        """
+        for is_last in (False, True):
+            try:
+                # Clean, because libp2p starts the connection's tasks in there: they
+                # live on and must not carry the caller's span.
+                conn = await run_clean(self._dial, address)
+            except PeerUnreachableError as exc:
+                is_refused = isinstance(exc.__cause__, RefusedHereError)
+                if is_refused:
+                    await trio.sleep(random.uniform(0.0, CROSSED_PAUSE_S))  # noqa: S311  # not for a secret
+                if self._is_overtaken(address):
+                    return
+                if is_last or not is_refused:
+                    raise
+            else:
+                self._notices.noticed(conn)
+                if conn.is_closed and not self._is_overtaken(address):
+                    raise PeerUnreachableError(
+                        f"{address} closed the connection at once"
+                    )
+                return
+
+    def _is_overtaken(self, address: PeerAddress) -> bool:
+        """Return whether a connection that the other end made meanwhile stands.
+
+        Then ours may have been refused as one too many, and is not needed.
+        """
+        # The swarm knows of a connection before it tells.
+        for conn in self._swarm.get_connections(ID.from_string(address.peer_id)):
+            self._notices.noticed(conn)
+        return self._is_connected(address.peer_id, directly=address.relay is None)
 
     async def _dial(self, address: PeerAddress) -> INetConn:
         if address.relay is not None:

@@ -34,6 +34,10 @@ CLOSE_TIMEOUT_S: Final = 1.0
 _logger: Final = logging.getLogger("zerostate.p2p")
 
 
+class RefusedHereError(SwarmException):
+    """Our own listener did not admit the connection."""
+
+
 @final
 class Gate:
     """Asks the listener about each connection, and counts those not registered yet."""
@@ -124,7 +128,7 @@ class Gate:
         if not self._listener.admits(newcomer):
             with trio.move_on_after(CLOSE_TIMEOUT_S):
                 await muxed_conn.close()
-            raise SwarmException(f"the connection with {remote} was refused")
+            raise RefusedHereError(f"the connection with {remote} was refused")
         write_whole_frames(muxed_conn)
         self._being_admitted[remote] += 1
         try:
