@@ -201,6 +201,32 @@ async def publish(node: PeerNode, count: int, rate_per_s: float) -> dict[str, An
     return {"published": count}
 
 
+async def dht_gets(node: PeerNode, author: str, count: int) -> dict[str, Any]:
+    """Get each of `count` records of `author` once."""
+    took_ms, found = [], 0
+    for number in range(count):
+        started = time.perf_counter()
+        record = await node.dht.get(PeerId(author), _record(number))
+        took_ms.append((time.perf_counter() - started) * 1e3)
+        found += record is not None
+    return {"took_ms": took_ms, "found": found}
+
+
+async def dht_puts(node: PeerNode, count: int) -> dict[str, Any]:
+    """Put `count` records."""
+    took_ms, holders = [], []
+    for number in range(count):
+        started = time.perf_counter()
+        stored = await node.dht.put(_record(number), os.urandom(256))
+        took_ms.append((time.perf_counter() - started) * 1e3)
+        holders.append(stored.peers)
+    return {"took_ms": took_ms, "holders": statistics.median(holders)}
+
+
+def _record(number: int) -> str:
+    return f"bench-{number}"
+
+
 class Commands:
     """What the parent may ask of this process."""
 
@@ -240,8 +266,10 @@ class Commands:
             case "heard":
                 ages_ms, peer.ages_ms = peer.ages_ms, []
                 return {"ages_ms": ages_ms}
-            case "stats":
-                return dict(peer.node.stats())
+            case "dht_puts":
+                return await dht_puts(peer.node, **params)
+            case "dht_gets":
+                return await dht_gets(peer.node, **params)
         raise ValueError(do)
 
     async def _asker(self, address: str) -> Ask:
