@@ -55,6 +55,9 @@ from zerostate.units import Minor
 HISTORY_NAME: Final = "executors.json"
 """File in the data directory: how the executors of this peer's tasks did."""
 
+MODULES_NAME: Final = "modules"
+"""Directory in the data directory: the modules that this peer has compiled."""
+
 TELEMETRY_SHUTDOWN_S: Final = 2.0
 """Longest wait for the last spans when a node ends, in seconds."""
 
@@ -193,7 +196,11 @@ async def open_layers(
         peers.relations.is_counterpart = counterparts.__contains__
         if EXECUTES in config.capabilities:
             tracer = ExecutionTracer(provider)
-            execution = ExecutionConfig(capabilities=config.capabilities)
+            execution = ExecutionConfig(
+                capabilities=config.capabilities,
+                requires_signed_manifest=True,
+                cache_dir=config.data_dir / MODULES_NAME,
+            )
             runner = await stack.enter_async_context(
                 open_runner(execution, identity, tracer=tracer, clock=clock)
             )
@@ -207,6 +214,7 @@ async def open_layers(
             peers,
             guilds,
             channels,
+            identity,
             history=history,
             clock=clock,
             tracer=NodeTracer(provider),

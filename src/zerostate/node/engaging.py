@@ -19,6 +19,8 @@ from zerostate.errors import (
     WireError,
     ZeroStateError,
 )
+from zerostate.evidence.identity import Identity
+from zerostate.execution.signed_manifest import seal_manifest
 from zerostate.guild import GuildService
 from zerostate.ids import GuildId, PeerId, TaskId
 from zerostate.node import messages_pb2 as pb
@@ -49,6 +51,9 @@ class Engagement:
     files: TaskFiles
     """At the terms that were agreed on."""
 
+    manifest: bytes
+    """The manifest as the executor is sent it, signed."""
+
     executor: PeerId
 
     is_accepted: bool = False
@@ -69,6 +74,7 @@ class Engagements:
         guilds: GuildService,
         clock: Clock,
         history: ExecutorHistory,
+        identity: Identity,
         *,
         continues: Callable[[Message], bool],
     ) -> None:
@@ -76,6 +82,7 @@ class Engagements:
         self._guilds = guilds
         self._clock = clock
         self._history = history
+        self._identity = identity
         self._engaged: dict[TaskId, Engagement] = {}
         peers.handle("task_accept", self._on_accept, continues=continues)
         peers.handle("task_result", self._on_result, continues=continues)
@@ -158,9 +165,10 @@ class Engagements:
         self, guild_id: GuildId, files: TaskFiles, bid: Bid, report: TaskReport
     ) -> Engagement:
         at_its_price = replace(files, manifest=agreed(bid, files.manifest))
-        engagement = Engagement(at_its_price, bid.executor)
+        manifest = seal_manifest(self._identity, at_its_price.manifest)
+        engagement = Engagement(at_its_price, manifest, bid.executor)
         self._engaged[report.task_id] = engagement
-        request = _request(guild_id, at_its_price, report)
+        request = _request(guild_id, engagement, report)
         await self._guilds.send_message(
             guild_id,
             bid.executor,
@@ -204,11 +212,14 @@ class Engagements:
         return engagement
 
 
-def _request(guild_id: GuildId, files: TaskFiles, report: TaskReport) -> pb.TaskRequest:
+def _request(
+    guild_id: GuildId, engagement: Engagement, report: TaskReport
+) -> pb.TaskRequest:
+    files = engagement.files
     return pb.TaskRequest(
         task_id=report.task_id,
         guild_id=guild_id,
-        manifest=files.manifest.canonical_bytes(),
+        manifest=engagement.manifest,
         module_sha256=bytes.fromhex(files.manifest.module_sha256),
         input_sha256=files.input_sha256,
         module_bytes=len(files.module),

@@ -1,11 +1,10 @@
 """Whether a receipt proves the task that it came with."""
 
-import hashlib
 from dataclasses import dataclass
 
 from zerostate.errors import EvidenceError
-from zerostate.evidence.receipt import Receipt, open_receipt
-from zerostate.execution.manifest import Manifest
+from zerostate.evidence.receipt import Receipt
+from zerostate.execution.receipt_check import check_receipt as check_against_manifest
 from zerostate.ids import GuildId, PeerId, TaskId
 
 
@@ -18,7 +17,8 @@ class ExpectedTask:
     guild_id: GuildId
     requester: PeerId
     executor: PeerId
-    manifest: Manifest
+    manifest: bytes
+    """Sealed, as the executor was sent it."""
     input: bytes
 
 
@@ -40,34 +40,26 @@ def check_receipt(
         EvidenceError: With every difference at once.
         EnvelopeError: Not a signed envelope, or a wrong signature.
     """
-    receipt = open_receipt(data)
-    manifest = expected.manifest
+    check = check_against_manifest(
+        data, manifest=expected.manifest, task_input=expected.input, output=output
+    )
+    receipt = check.receipt
     pairs = {
         "executor": (receipt.executor, expected.executor),
         "requester": (receipt.requester, expected.requester),
         "task_id": (receipt.task_id, expected.task_id),
         "trace_id": (receipt.trace_id, expected.trace_id),
         "guild_id": (receipt.guild_id, expected.guild_id),
-        "manifest_sha256": (receipt.manifest_sha256, manifest.sha256()),
-        "module_sha256": (receipt.module_sha256, manifest.module_sha256),
-        "input_sha256": (receipt.input_sha256, _sha256(expected.input)),
-        "output_sha256": (receipt.output_sha256, _sha256(output)),
         "outcome": (receipt.outcome, outcome),
     }
     problems = [
-        f"{name} is {claimed!r}, not {known!r}"
+        f"{name}: {claimed!r}, not {known!r}"
         for name, (claimed, known) in pairs.items()
         if claimed != known
     ]
-    agreed = manifest.price.price(receipt.fuel_used) if outcome == "ok" else 0
-    if receipt.price != agreed:
-        problems.append(f"price is {receipt.price}, not {agreed} as the terms have it")
+    problems += check.problems
     if problems:
         raise EvidenceError(
             "the receipt does not prove this task: " + "; ".join(problems)
         )
     return receipt
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -17,8 +17,8 @@ from zerostate.errors import (
     ZeroStateError,
 )
 from zerostate.evidence.receipt import receipt_sha256
-from zerostate.execution.manifest import load_manifest
 from zerostate.execution.runner import TaskOrder, TaskRunner
+from zerostate.execution.signed_manifest import open_manifest
 from zerostate.guild import GuildService
 from zerostate.ids import GuildId, PeerId, TaskId, TraceIdHex, parse_task_id
 from zerostate.node import messages_pb2 as pb
@@ -76,7 +76,7 @@ class Executor:
         return self._expected.get(task_id)
 
     async def _on_offer(self, guild_id: GuildId, message: Message) -> None:
-        bid = self._bid(_parse_offer(message, guild_id))
+        bid = self._bid(_parse_offer(message, guild_id), message.author)
         await self._peers.request(
             message.author,
             "task_bid",
@@ -84,11 +84,11 @@ class Executor:
             timeout_s=BID_TIMEOUT_S,
         )
 
-    def _bid(self, offer: pb.TaskOffer) -> pb.TaskBid:
+    def _bid(self, offer: pb.TaskOffer, requester: PeerId) -> pb.TaskBid:
         try:
             self._check_capacity()
             terms = self._terms.check(
-                load_manifest(offer.manifest),
+                open_manifest(offer.manifest, requester=requester),
                 module_bytes=offer.module_bytes,
                 input_bytes=offer.input_bytes,
             )
@@ -112,7 +112,7 @@ class Executor:
             raise EvidenceError(f"{task_id} belongs to the trace of its first request")
         try:
             self._check_capacity()
-            self._check_price(request)
+            self._check_price(request, requester)
         except (ExecutorBusyError, PriceError) as exc:
             _logger.info("%s declined: %s", task_id, exc)
             result = _failure(task_id, exc)
@@ -130,9 +130,9 @@ class Executor:
         if self._under_way >= self._terms.capacity:
             raise ExecutorBusyError(f"{self._under_way} tasks are under way already")
 
-    def _check_price(self, request: pb.TaskRequest) -> None:
+    def _check_price(self, request: pb.TaskRequest, requester: PeerId) -> None:
         try:
-            manifest = load_manifest(request.manifest)
+            manifest = open_manifest(request.manifest, requester=requester)
         except ManifestError:
             # The runner says so, in the task's own span.
             return

@@ -16,7 +16,9 @@ from zerostate.errors import (
     P2PError,
     WireError,
 )
+from zerostate.evidence.identity import Identity
 from zerostate.execution.manifest import MAX_AMOUNT
+from zerostate.execution.signed_manifest import seal_manifest
 from zerostate.guild import GuildService, Member, Membership
 from zerostate.ids import PeerId, TaskId
 from zerostate.node import messages_pb2 as pb
@@ -90,6 +92,7 @@ class Market:
         peers: PeerNode,
         guilds: GuildService,
         clock: Clock,
+        identity: Identity,
         *,
         reliability: Reliability,
         continues: Callable[[Message], bool],
@@ -98,6 +101,7 @@ class Market:
         self._peers = peers
         self._guilds = guilds
         self._clock = clock
+        self._identity = identity
         self._reliability = reliability
         self._limit = limit
         self._offers: OrderedDict[TaskId, _Offer] = OrderedDict()
@@ -124,6 +128,7 @@ class Market:
 
         Raises:
             NoExecutorError: There are no candidates, or none that bids within the terms.
+            ManifestError: The manifest is larger than any executor would take.
             GuildError: The guild has ended.
             P2PError: The offer could not be handed to the mesh.
         """
@@ -154,7 +159,7 @@ class Market:
         body = pb.TaskOffer(
             task_id=task_id,
             guild_id=guild.guild_id,
-            manifest=files.manifest.canonical_bytes(),
+            manifest=seal_manifest(self._identity, files.manifest),
             input_sha256=files.input_sha256,
             module_bytes=len(files.module),
             input_bytes=len(files.input),

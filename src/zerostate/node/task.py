@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from zerostate.clock import Clock
 from zerostate.errors import InputFileError, SignatureError, ZeroStateError
+from zerostate.evidence.identity import Identity
 from zerostate.guild import EXECUTES, GuildService, Member, Membership
 from zerostate.ids import new_task_id
 from zerostate.node import messages_pb2 as pb
@@ -55,6 +56,7 @@ class Requester:
         peers: PeerNode,
         guilds: GuildService,
         channels: ChannelManager,
+        identity: Identity,
         *,
         history: ExecutorHistory,
         clock: Clock,
@@ -74,11 +76,12 @@ class Requester:
             peers,
             guilds,
             clock,
+            identity,
             reliability=history.reliability,
             continues=self._is_in_its_trace,
         )
         self._engagements = Engagements(
-            peers, guilds, clock, history, continues=self._is_in_its_trace
+            peers, guilds, clock, history, identity, continues=self._is_in_its_trace
         )
 
     async def run(self, submission: TaskSubmission, progress: Progress) -> TaskReport:
@@ -191,7 +194,7 @@ class Requester:
                 guild_id=guild.guild_id,
                 requester=self._peers.peer_id,
                 executor=engagement.executor,
-                manifest=engagement.files.manifest,
+                manifest=engagement.manifest,
                 input=engagement.files.input,
             )
             report.receipt = check_receipt(

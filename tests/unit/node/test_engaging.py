@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from guild_world import id_of, open_guild_world
+from guild_world import id_of, identity_of, open_guild_world
 from zerostate.errors import (
     ExecutorBusyError,
     NoExecutorError,
@@ -15,6 +15,7 @@ from zerostate.errors import (
     TaskDeadlineError,
 )
 from zerostate.execution.manifest import Manifest, PriceTerms
+from zerostate.execution.signed_manifest import open_manifest
 from zerostate.ids import new_task_id
 from zerostate.node import messages_pb2 as pb
 from zerostate.node.bidding import Bid, BidTerms, Choice
@@ -54,6 +55,7 @@ class Hiring:
             world.guilds["a"],
             world.clock,
             self.history,
+            identity_of("a"),
             continues=lambda _message: True,
         )
         for name in "bcde":
@@ -127,7 +129,9 @@ async def test_the_best_bidder_is_asked_at_its_own_terms(autojump_clock):
         assert engagement.executor == hiring.report.executor == id_of("b")
         ((request,), heard_by_c) = hiring.requests["b"], hiring.requests["c"]
         terms = PriceTerms(base=5, per_gigafuel=7, max_total=75)
-        assert Manifest.parse(request.manifest).price == terms
+        sent = open_manifest(request.manifest, requester=id_of("a"))
+        assert sent.price == terms
+        assert engagement.manifest == request.manifest
         assert engagement.files.manifest.price == terms
         assert (heard_by_c, hiring.stages) == ([], [])
         assert hiring.root.attributes["task.asked"] == 1

@@ -7,9 +7,11 @@ import pytest
 import trio
 
 from zerostate.errors import ExecutorBusyError, NotAMemberError
+from zerostate.evidence.identity import Identity
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.execution.manifest import GIGAFUEL, Limits, Manifest, PriceTerms
 from zerostate.execution.runner import TaskExecution
+from zerostate.execution.signed_manifest import seal_manifest
 from zerostate.execution.usage import Usage
 from zerostate.guild import GuildConfig, GuildTracer, open_guilds
 from zerostate.ids import new_guild_id, new_task_id
@@ -114,6 +116,14 @@ class Asked:
             await self.on_result.pop(0)()
         return pb.Ack().SerializeToString()
 
+    def sealed(self, fields):
+        """Return `fields` with a manifest among them signed by the requester."""
+        match fields:
+            case {"manifest": Manifest() as asked, **others}:
+                sealed = seal_manifest(self.requester.identity, asked)
+                return {**others, "manifest": sealed}
+        return fields
+
     async def send(self, **fields):
         """Send the request, `fields` in it being others, and let time pass."""
         tracer = self.requester.recorder.provider.get_tracer("test")
@@ -125,7 +135,7 @@ class Asked:
                     "manifest": b"manifest",
                     "input_sha256": hashlib.sha256(INPUT).digest(),
                     "trace_id": TraceCarrier.inject().trace_id,
-                    **fields,
+                    **self.sealed(fields),
                 }
             )
             await self.guilds["requester"].send_message(
@@ -143,10 +153,9 @@ class Asked:
             **{
                 "task_id": self.task_id,
                 "guild_id": self.guild_id,
-                "manifest": manifest().canonical_bytes(),
                 "module_bytes": 100,
                 "input_bytes": 100,
-                **fields,
+                **self.sealed({"manifest": manifest(), **fields}),
             }
         )
         await self.guilds["requester"].broadcast(
@@ -340,10 +349,12 @@ async def test_a_bid_is_in_the_offers_trace(asked, autojump_clock):
 @pytest.mark.parametrize(
     ("fields", "refusal"),
     [
-        ({"manifest": manifest(base=9).canonical_bytes()}, "price"),
-        ({"manifest": manifest(per_gigafuel=19).canonical_bytes()}, "price"),
-        ({"manifest": manifest(max_total=69).canonical_bytes()}, "price"),
+        ({"manifest": manifest(base=9)}, "price"),
+        ({"manifest": manifest(per_gigafuel=19)}, "price"),
+        ({"manifest": manifest(max_total=69)}, "price"),
         ({"manifest": b"{}"}, "manifest"),
+        ({"manifest": manifest().canonical_bytes()}, "manifest"),
+        ({"manifest": seal_manifest(Identity.generate(), manifest())}, "manifest"),
         ({"module_bytes": 101}, "manifest"),
         ({"input_bytes": 101}, "manifest"),
     ],
@@ -380,7 +391,7 @@ async def test_a_busy_executor_says_so_and_is_asked_again_when_it_is_free(
 async def test_a_request_below_the_price_is_declined_without_its_input(
     asked, autojump_clock
 ):
-    await asked.send(manifest=manifest(base=9).canonical_bytes())
+    await asked.send(manifest=manifest(base=9))
 
     ((_, result),) = asked.results
     assert (result.outcome, result.receipt) == ("price", b"")
@@ -390,6 +401,6 @@ async def test_a_request_below_the_price_is_declined_without_its_input(
 
 
 async def test_a_request_at_the_price_is_run(asked, autojump_clock):
-    await asked.send(manifest=manifest().canonical_bytes())
+    await asked.send(manifest=manifest())
 
     assert len(asked.runner.orders) == 1

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from guild_world import id_of, open_guild_world
+from guild_world import id_of, identity_of, open_guild_world
 from zerostate.errors import NoExecutorError, RemoteError
 from zerostate.execution.manifest import Manifest, PriceTerms
+from zerostate.execution.signed_manifest import seal_manifest
 from zerostate.ids import new_task_id
 from zerostate.node import messages_pb2 as pb
 from zerostate.node.bidding import BidTerms
@@ -50,6 +51,7 @@ class Bazaar:
             world.peers["a"],
             world.guilds["a"],
             world.clock,
+            identity_of("a"),
             reliability=self.history.reliability,
             continues=lambda _message: True,
             limit=OFFERS,
@@ -114,7 +116,7 @@ async def test_an_offer_tells_everything_but_the_input(autojump_clock):
         assert offer == pb.TaskOffer(
             task_id=bazaar.task_id,
             guild_id=bazaar.guild.guild_id,
-            manifest=MANIFEST.canonical_bytes(),
+            manifest=seal_manifest(identity_of("a"), MANIFEST),
             input_sha256=FILES.input_sha256,
             module_bytes=6,
             input_bytes=5,
