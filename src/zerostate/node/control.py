@@ -6,8 +6,10 @@ A request is ``{"id", "method", "params"}``. Any number of ``{"id", "progress":
 connections at once. Whoever may open the socket's directory may command the node.
 """
 
+import errno
 import json
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
@@ -30,8 +32,19 @@ MAX_REQUEST_BYTES: Final = 1 << 20
 """Longest request line; a longer one ends the connection."""
 
 MAX_CONNECTIONS: Final = 32
-"""Connections served at once; further ones wait."""
+"""Connections served at once; further ones wait, not accepted, in the kernel's queue:
+beyond its `BACKLOG`, ``connect`` waits."""
 
+BACKLOG: Final = 128
+"""Connections that the kernel keeps waiting (Linux's usual ``somaxconn`` was 128)."""
+
+ACCEPT_PAUSE_S: Final = 0.1
+"""Before the next try to accept when the process or the machine is out of files or
+memory, in seconds."""
+
+_OUT_OF_ROOM: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+)
 _READ_BYTES: Final = 1 << 16
 _SOCKET_MODE: Final = 0o600
 
@@ -75,13 +88,15 @@ class ControlServer:
             ConfigError: The socket cannot be made.
         """
         listener = await self._listen()
-        limiter = trio.CapacityLimiter(MAX_CONNECTIONS)
+        room = trio.Semaphore(MAX_CONNECTIONS)
         try:
             async with trio.open_nursery() as nursery:
                 task_status.started()
                 while True:
-                    stream = await listener.accept()
-                    nursery.start_soon(self._serve_connection, stream, limiter)
+                    # Before accepting: each connection accepted takes a file.
+                    await room.acquire()
+                    stream = await self._accept(listener)
+                    nursery.start_soon(self._serve_connection, stream, room)
         finally:
             listener.socket.close()
             self._path.unlink(missing_ok=True)
@@ -92,21 +107,43 @@ class ControlServer:
             self._path.unlink(missing_ok=True)
             await sock.bind(str(self._path))
             self._path.chmod(_SOCKET_MODE)
-            sock.listen()
+            sock.listen(BACKLOG)
         except OSError as exc:
             sock.close()
             raise ConfigError(f"{self._path}: no control socket here ({exc})") from exc
         return trio.SocketListener(sock)
 
-    async def _serve_connection(
-        self, stream: trio.SocketStream, limiter: trio.CapacityLimiter
-    ) -> None:
-        async with limiter, stream:
+    async def _accept(self, listener: trio.SocketListener) -> trio.SocketStream:
+        """Return the next connection, however long there is no room for it."""
+        told = False
+        while True:
             try:
+                return await listener.accept()
+            except OSError as exc:
+                if exc.errno not in _OUT_OF_ROOM:
+                    raise
+                if not told:
+                    _logger.warning(
+                        "%s: no control connection can be accepted (%s); trying again"
+                        " every %s s",
+                        self._path,
+                        os.strerror(exc.errno),
+                        ACCEPT_PAUSE_S,
+                    )
+                told = True
+            await trio.sleep(ACCEPT_PAUSE_S)
+
+    async def _serve_connection(
+        self, stream: trio.SocketStream, room: trio.Semaphore
+    ) -> None:
+        try:
+            async with stream:
                 async for line in _lines(stream):
                     await self._answer(stream, line)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                _logger.debug("the control client went away")
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            _logger.debug("the control client went away")
+        finally:
+            room.release()
 
     async def _answer(self, stream: trio.SocketStream, line: bytes) -> None:
         request_id: object = None

@@ -1,12 +1,24 @@
 """node.control: requests and answers on a real Unix socket."""
 
 import json
+import logging
+import os
+import resource
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from zerostate.errors import PeerLostError
-from zerostate.node.control import MAX_REQUEST_BYTES, CommandError, ControlServer
+from zerostate.node.control import (
+    ACCEPT_PAUSE_S,
+    MAX_CONNECTIONS,
+    MAX_REQUEST_BYTES,
+    CommandError,
+    ControlServer,
+)
 
 
 async def echo(params, progress):
@@ -112,3 +124,60 @@ async def test_the_socket_is_private_and_gone_afterwards(tmp_path):
         nursery.cancel_scope.cancel()
 
     assert not path.exists()
+
+
+def open_files():
+    return [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+
+
+@contextmanager
+def no_file_left():
+    """Leave this process no room for one more file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_files()) + 2, hard))
+        while True:
+            try:
+                stack.callback(os.close, os.dup(0))
+            except OSError:
+                break
+        yield
+
+
+async def test_without_a_file_left_the_node_stays_up_and_says_so_once(
+    tmp_path, nursery, caplog
+):
+    path = tmp_path / "control.sock"
+    await nursery.start(ControlServer(path, METHODS).serve)
+    client = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+    with no_file_left():
+        await client.connect(str(path))
+        await trio.sleep(2.5 * ACCEPT_PAUSE_S)
+
+    async with trio.SocketStream(client) as stream:
+        (reply,) = await ask(stream, {"id": 1, "method": "lose"})
+    assert reply["error"]["code"] == "peer_lost"
+    told = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert len(told) == 1
+    assert "Too many open files" in told[0].message
+
+
+async def test_connections_beyond_the_limit_wait_without_taking_a_file(
+    tmp_path, nursery
+):
+    path = str(tmp_path / "control.sock")
+    await nursery.start(ControlServer(tmp_path / "control.sock", METHODS).serve)
+    before = len(open_files())
+    beyond = 3
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(await trio.open_unix_socket(path))
+            for _ in range(MAX_CONNECTIONS + beyond)
+        ]
+        await wait_all_tasks_blocked()
+        assert len(open_files()) - before == len(clients) + MAX_CONNECTIONS
+
+        await clients[0].aclose()
+        (reply,) = await ask(clients[MAX_CONNECTIONS], {"id": 5, "method": "lose"})
+        assert reply["id"] == 5
