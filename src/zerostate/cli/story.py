@@ -117,7 +117,7 @@ class Story:
         report = self._report
         trace_id = result.get("trace_id")
         report.trace_id = trace_id if isinstance(trace_id, str) else report.trace_id
-        report.task = _object(result.get("task")) or report.task
+        report.task = _lasting(result.get("task")) or report.task
         report.receipt = _object(result.get("receipt"))
         report.payment = _object(result.get("payment"))
 
@@ -214,3 +214,10 @@ def _what_is_missing(trace_id: str, trace: Trace | None, reasons: list[str]) -> 
 
 def _object(value: object) -> Mapping[str, object] | None:
     return value if isinstance(value, dict) else None
+
+
+def _lasting(value: object) -> Mapping[str, object] | None:
+    """Return the task without the place of its files, which go with the demo's peers."""
+    if not isinstance(value, dict):
+        return None
+    return {key: each for key, each in value.items() if key != "kept_in"}

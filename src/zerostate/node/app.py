@@ -18,6 +18,7 @@ from zerostate.guild import (
     GuildTracer,
     open_guilds,
 )
+from zerostate.node.archive import TaskArchive
 from zerostate.node.bidding import ExecutorTerms, Price
 from zerostate.node.commands import Commands
 from zerostate.node.config import NodeConfig
@@ -57,6 +58,9 @@ HISTORY_NAME: Final = "executors.json"
 
 MODULES_NAME: Final = "modules"
 """Directory in the data directory: the modules that this peer has compiled."""
+
+TASKS_NAME: Final = "tasks"
+"""Directory in the data directory: what proves the tasks that this peer asked for."""
 
 TELEMETRY_SHUTDOWN_S: Final = 2.0
 """Longest wait for the last spans when a node ends, in seconds."""
@@ -216,6 +220,7 @@ async def open_layers(
             channels,
             identity,
             history=history,
+            archive=TaskArchive(config.data_dir / TASKS_NAME),
             clock=clock,
             tracer=NodeTracer(provider),
             payment_tracer=payment_tracer,

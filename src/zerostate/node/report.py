@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
 from zerostate.evidence.receipt import Receipt
@@ -34,6 +35,8 @@ class TaskReport:
     receipt: Receipt | None = None
     receipt_verified: bool = False
     """Whether the receipt proves this very task, recomputed from its signed bytes."""
+    kept_in: Path | None = None
+    """Where receipt, manifest and output are; see `zerostate.node.archive`."""
     payment: PaymentReport | None = None
     error_code: str | None = None
     error_message: str = ""
@@ -50,6 +53,7 @@ class TaskReport:
                 "output_sha256": _sha256(output),
                 "output_bytes": None if output is None else len(output),
                 "output_preview": _preview(output),
+                "kept_in": None if self.kept_in is None else str(self.kept_in),
             },
             "receipt": self._receipt_json(),
             "payment": asdict(self.payment) if self.payment else None,

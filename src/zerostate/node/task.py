@@ -16,6 +16,12 @@ from zerostate.evidence.identity import Identity
 from zerostate.guild import EXECUTES, GuildService, Member, Membership
 from zerostate.ids import new_task_id
 from zerostate.node import messages_pb2 as pb
+from zerostate.node.archive import (
+    MANIFEST_NAME,
+    OUTPUT_NAME,
+    RECEIPT_NAME,
+    TaskArchive,
+)
 from zerostate.node.bidding import Choice
 from zerostate.node.engaging import Engagement, Engagements
 from zerostate.node.evidence_check import ExpectedTask, check_receipt
@@ -59,6 +65,7 @@ class Requester:
         identity: Identity,
         *,
         history: ExecutorHistory,
+        archive: TaskArchive,
         clock: Clock,
         tracer: NodeTracer,
         payment_tracer: PaymentTracer,
@@ -68,6 +75,7 @@ class Requester:
         self._guilds = guilds
         self._channels = channels
         self._history = history
+        self._archive = archive
         self._tracer = tracer
         self._payment_tracer = payment_tracer
         self._deposit = channel_deposit
@@ -170,6 +178,7 @@ class Requester:
                 result = await self._engagements.wait_for_result(
                     engagement, task.submission.deadline_s
                 )
+                await self._keep_proof(result, engagement, report)
                 self._check(result, engagement, report, guild)
         except ZeroStateError as exc:
             ending = ending_of(exc, is_proved=report.receipt_verified)
@@ -177,6 +186,19 @@ class Requester:
             raise
         self._history.note(executor, ending_of(None, is_proved=True))
         return result
+
+    async def _keep_proof(
+        self, result: pb.TaskResult, engagement: Engagement, report: TaskReport
+    ) -> None:
+        """Keep what came before it is judged: a receipt that is wrong proves that."""
+        if not result.receipt:
+            return
+        files = {
+            RECEIPT_NAME: result.receipt,
+            MANIFEST_NAME: engagement.manifest,
+            OUTPUT_NAME: result.output,
+        }
+        report.kept_in = await self._archive.keep(report.task_id, files)
 
     def _check(
         self,

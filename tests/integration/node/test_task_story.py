@@ -6,6 +6,8 @@ import pytest
 
 from task_world import IDENTITIES, TASKS, open_world
 from zerostate.execution.examples import sha256_module
+from zerostate.execution.receipt_check import check_receipt
+from zerostate.execution.signed_manifest import is_sealed
 from zerostate.node.app import HISTORY_NAME
 from zerostate.node.history import ExecutorHistory, Record
 from zerostate.testing import assert_trace
@@ -36,6 +38,23 @@ async def test_a_task_is_run_receipted_and_paid_in_one_trace(world, tmp_path):
         "receipt.verified",
         "payment.done",
     ]
+
+
+async def test_what_proves_a_task_is_kept_also_of_one_that_failed(world):
+    good = await world.run(sha256_module())
+    trapped = await world.run((TASKS / "trap.wasm").read_bytes())
+
+    for report, output in ((good, good.output), (trapped, b"")):
+        kept = {path.name: path.read_bytes() for path in report.kept_in.iterdir()}
+        assert set(kept) == {"receipt", "manifest", "output"}
+        assert kept["output"] == output
+        proof = check_receipt(
+            kept["receipt"], manifest=kept["manifest"], output=kept["output"]
+        )
+        assert proof.is_proven
+        assert proof.receipt == report.receipt
+        assert is_sealed(kept["manifest"])
+    assert report.kept_in == world.directory / "requester" / "tasks" / report.task_id
 
 
 def beneath(spans, *tops):

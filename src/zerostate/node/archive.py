@@ -1,0 +1,131 @@
+"""Keeps what proves the tasks that this peer has asked for, in files."""
+
+import logging
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, final
+
+import trio
+
+from zerostate.errors import ConfigError
+from zerostate.ids import TaskId, parse_task_id
+
+MAX_TASKS: Final = 1_000
+"""Tasks that are kept; the oldest goes first."""
+
+MAX_BYTES: Final = 1 << 30
+"""Most that all of them take, in bytes: an output has up to 16 MiB."""
+
+RECEIPT_NAME: Final = "receipt"
+"""File with the executor's sealed receipt, as it came."""
+
+MANIFEST_NAME: Final = "manifest"
+"""File with the sealed manifest, as the executor was sent it."""
+
+OUTPUT_NAME: Final = "output"
+"""File with the output, as it came."""
+
+_DRAFT: Final = ".new"
+_DIRECTORY_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
+
+_logger: Final = logging.getLogger("zerostate.node")
+
+
+@final
+class TaskArchive:
+    """A directory for each task, of this user alone; bounded in tasks and bytes.
+
+    Made in a trio task. A task's directory is there with all of its files or not at all,
+    also after a crash.
+
+    Args:
+        directory: Made if missing, mode 0700.
+        max_tasks: Most tasks.
+        max_bytes: Most bytes of all tasks together.
+
+    Raises:
+        ConfigError: `directory` cannot be used.
+    """
+
+    def __init__(
+        self, directory: Path, *, max_tasks: int = MAX_TASKS, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self._directory = directory.absolute()
+        self._max_tasks = max_tasks
+        self._max_bytes = max_bytes
+        self._one_at_a_time = trio.CapacityLimiter(1)
+        try:
+            self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            _remove_drafts(self._directory)
+            self._sizes = OrderedDict(_found(self._directory))
+        except OSError as exc:
+            raise ConfigError(f"data_dir: {directory}: {exc.strerror}") from exc
+        self._make_room(0)
+
+    async def keep(self, task_id: TaskId, files: Mapping[str, bytes]) -> Path | None:
+        """Write `files` for a task and return the directory that they are in.
+
+        Returns:
+            None if they cannot be kept; the log says why.
+        """
+        return await trio.to_thread.run_sync(
+            self._keep, task_id, files, limiter=self._one_at_a_time
+        )
+
+    def _keep(self, task_id: TaskId, files: Mapping[str, bytes]) -> Path | None:
+        size = sum(map(len, files.values()))
+        place = self._directory / task_id
+        draft = self._directory / (task_id + _DRAFT)
+        self._make_room(size)
+        try:
+            draft.mkdir(mode=_DIRECTORY_MODE)
+            for name, data in files.items():
+                _write(draft / name, data)
+            draft.rename(place)
+        except OSError as exc:
+            _logger.warning("what proves %s is not kept: %s", task_id, exc)
+            shutil.rmtree(draft, ignore_errors=True)
+            return None
+        self._sizes[task_id] = size
+        return place
+
+    def _make_room(self, size: int) -> None:
+        while self._sizes and (
+            len(self._sizes) >= self._max_tasks
+            or sum(self._sizes.values()) + size > self._max_bytes
+        ):
+            oldest, _ = self._sizes.popitem(last=False)
+            shutil.rmtree(self._directory / oldest, ignore_errors=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE
+    )
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_drafts(directory: Path) -> None:
+    for draft in directory.glob(f"*{_DRAFT}"):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _found(directory: Path) -> Iterator[tuple[TaskId, int]]:
+    """Yield each task that is there and its bytes, the oldest first."""
+    entries = []
+    for place in directory.iterdir():
+        # Whatever else somebody has put there is left alone.
+        with suppress(ValueError, OSError):
+            task_id = parse_task_id(place.name)
+            size = sum(file.stat().st_size for file in place.iterdir())
+            entries.append((place.stat().st_mtime_ns, task_id, size))
+    for _, task_id, size in sorted(entries):
+        yield task_id, size

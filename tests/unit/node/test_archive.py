@@ -1,0 +1,83 @@
+"""node.archive: what proves a task is kept whole, for this user alone, and bounded."""
+
+import os
+
+import pytest
+
+from zerostate.errors import ConfigError
+from zerostate.ids import new_task_id
+from zerostate.node.archive import TaskArchive
+
+FILES = {"receipt": b"12", "manifest": b"3456", "output": b""}
+
+
+def names(directory):
+    return {path.name for path in directory.iterdir()}
+
+
+async def test_files_come_back_as_they_were_for_this_user_alone(tmp_path):
+    task_id = new_task_id()
+    place = await TaskArchive(tmp_path / "tasks").keep(task_id, FILES)
+
+    assert place == tmp_path / "tasks" / task_id
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == FILES
+    assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o600}
+    assert place.stat().st_mode & 0o777 == 0o700
+
+
+async def test_the_oldest_task_makes_room_for_one_too_many(tmp_path):
+    archive = TaskArchive(tmp_path, max_tasks=2)
+    tasks = [new_task_id() for _ in range(3)]
+    for task_id in tasks:
+        await archive.keep(task_id, FILES)
+
+    assert names(tmp_path) == set(tasks[1:])
+
+
+async def test_the_oldest_tasks_make_room_for_too_many_bytes(tmp_path):
+    archive = TaskArchive(tmp_path, max_bytes=13)
+    tasks = [new_task_id() for _ in range(3)]
+    for task_id in tasks:
+        await archive.keep(task_id, FILES)
+
+    assert names(tmp_path) == set(tasks[1:])
+
+
+async def test_the_next_start_knows_which_is_the_oldest(tmp_path):
+    archive = TaskArchive(tmp_path)
+    tasks = [new_task_id() for _ in range(3)]
+    for age_s, task_id in enumerate(reversed(tasks)):
+        place = await archive.keep(task_id, FILES)
+        os.utime(place, (1000 - age_s, 1000 - age_s))
+
+    TaskArchive(tmp_path, max_tasks=3)
+
+    # At the limit there is room for one more.
+    assert names(tmp_path) == set(tasks[1:])
+
+
+async def test_what_a_crash_left_unfinished_goes_and_what_is_not_ours_stays(tmp_path):
+    (tmp_path / f"{new_task_id()}.new").mkdir()
+    (tmp_path / "notes").write_text("mine")
+
+    TaskArchive(tmp_path, max_tasks=1)
+
+    assert names(tmp_path) == {"notes"}
+
+
+async def test_a_task_that_is_there_already_is_not_replaced(tmp_path, caplog):
+    archive = TaskArchive(tmp_path)
+    task_id = new_task_id()
+    place = await archive.keep(task_id, FILES)
+
+    assert await archive.keep(task_id, {"receipt": b"another"}) is None
+    assert names(tmp_path) == {task_id}
+    assert (place / "receipt").read_bytes() == b"12"
+    assert f"what proves {task_id} is not kept" in caplog.text
+
+
+async def test_a_place_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "tasks").touch()
+
+    with pytest.raises(ConfigError, match=r"data_dir: .*tasks: File exists"):
+        TaskArchive(tmp_path / "tasks")
