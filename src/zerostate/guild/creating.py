@@ -27,7 +27,7 @@ from zerostate.guild.parts import (
     Parts,
     topic_of,
 )
-from zerostate.guild.requests import SignedJoin, open_join
+from zerostate.guild.requests import SignedJoin, open_join, open_leave
 from zerostate.guild.tracing import DissolveReason
 from zerostate.guild.transitions import (
     MAX_GUILD_MEMBERS,
@@ -152,7 +152,7 @@ class Founder:
         guild = Guild(log, log.expires_unix_ns, pace_s)
         guild.ring.add(new_epoch_key(log.epoch), now_ns=parts.clock.monotonic_ns())
         parts.book.add(guild)
-        parts.spawn_clean(self._evict_silent, guild)
+        parts.spawn_clean(self._look_after, guild)
         return guild
 
     async def _announce(self, guild: Guild, wanted: tuple[str, ...]) -> None:
@@ -210,7 +210,6 @@ class Founder:
             try:
                 if is_back:
                     gone = self._append(guild, "evict", subject=member.peer_id)
-                    guild.heard_ns.pop(member.peer_id, None)
                     entries.append(gone)
                 entries.append(self._append(guild, "join", evidence=evidence))
             finally:
@@ -238,7 +237,9 @@ class Founder:
         body = parse(pb.Leave(), message.body)
         guild = self._parts.own(parse_id(body.guild_id))
         self._require_member(guild, message.author)
-        self._strike_off(guild, "leave", message.author, evidence=body.request)
+        if open_leave(body.request).subject != message.author:
+            raise GuildError("the request to leave is another peer's")
+        self._strike_off(guild, "leave", evidence=body.request)
         return b""
 
     async def _on_heartbeat(self, message: Message) -> bytes:
@@ -283,6 +284,8 @@ class Founder:
         )
         data = sign_transition(parts.identity, draft)
         guild.log.append(data)
+        if kind in {"leave", "evict"}:
+            guild.heard_ns.pop(draft.subject, None)
         if guild.log.epoch > guild.epoch:
             key = new_epoch_key(guild.log.epoch)
             guild.ring.add(key, now_ns=parts.clock.monotonic_ns())
@@ -290,11 +293,14 @@ class Founder:
         return data
 
     def _strike_off(
-        self, guild: Guild, kind: Kind, peer_id: PeerId, *, evidence: bytes = b""
+        self,
+        guild: Guild,
+        kind: Kind,
+        *,
+        subject: PeerId | None = None,
+        evidence: bytes = b"",
     ) -> None:
-        subject = peer_id if kind == "evict" else None
         entry = self._append(guild, kind, subject=subject, evidence=evidence)
-        guild.heard_ns.pop(peer_id, None)
         others = self._others(guild)
         if not others:
             return
@@ -341,6 +347,15 @@ class Founder:
 
     # What ends
 
+    async def _look_after(self, guild: Guild) -> None:
+        """Evict who is silent; a guild in which nobody can be evicted ends."""
+        try:
+            await self._evict_silent(guild)
+        except Exception:
+            self._parts.counts["guild.errors"] += 1
+            _logger.exception("a guild cannot be kept up: %s", guild.guild_id)
+            self.dissolve_soon(guild, "failed")
+
     async def _evict_silent(self, guild: Guild) -> None:
         """Evict who has missed its heartbeats, until the guild ends."""
         interval_s = guild.heartbeat_interval_s
@@ -360,12 +375,19 @@ class Founder:
                 await trio.sleep(min(waits_s))
 
     def _evict(self, guild: Guild, peer_id: PeerId) -> None:
-        _logger.info("%s is silent; evicted from %s", peer_id, guild.guild_id)
-        self._parts.counts["guild.evicted"] += 1
-        with self._parts.tracer.trace_leave_guild(
-            guild.guild_id, "evicted", member=peer_id, guild=guild.entered
-        ):
-            self._strike_off(guild, "evict", peer_id)
+        """Evict a member; if that fails, the others are looked after all the same."""
+        try:
+            with self._parts.tracer.trace_leave_guild(
+                guild.guild_id, "evicted", member=peer_id, guild=guild.entered
+            ):
+                self._strike_off(guild, "evict", subject=peer_id)
+        except GuildError as exc:
+            guild.heard_ns.pop(peer_id, None)
+            self._parts.counts["guild.evictions.failed"] += 1
+            _logger.warning("%s not evicted: %s", peer_id, exc)
+        else:
+            self._parts.counts["guild.evicted"] += 1
+            _logger.info("%s is silent; evicted from %s", peer_id, guild.guild_id)
 
     def dissolve_soon(self, guild: Guild, reason: DissolveReason) -> None:
         """End a guild of our own, in the background."""

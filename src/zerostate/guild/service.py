@@ -253,8 +253,8 @@ class GuildService:
         """Return what was counted so far; a name that never happened is absent.
 
         ``guild.refused.<code>`` (and ``.<reason>``), ``guild.ended.<reason>``,
-        ``guild.evicted``, ``guild.catch_ups``, ``guild.heartbeats.answered|failed``,
-        ``guild.updates.unsent``, ``guild.errors``.
+        ``guild.evicted``, ``guild.evictions.failed``, ``guild.catch_ups``,
+        ``guild.heartbeats.answered|failed``, ``guild.updates.unsent``, ``guild.errors``.
         """
         return dict(self._parts.counts)
 

@@ -26,7 +26,7 @@ ParentContext = Context
 LeaveReason = Literal["requested", "evicted", "expired", "creator_lost"]
 """Why a member is one no longer."""
 
-DissolveReason = Literal["requested", "not_formed", "expired"]
+DissolveReason = Literal["requested", "not_formed", "expired", "failed"]
 """Why a guild is dissolved by its creator."""
 
 

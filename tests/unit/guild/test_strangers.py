@@ -11,7 +11,7 @@ from zerostate.errors import NotAMemberError, RemoteError, ZeroStateError
 from zerostate.guild import messages_pb2 as pb
 from zerostate.guild.keys import new_epoch_key, new_member_key, wrap_key
 from zerostate.guild.parts import topic_of
-from zerostate.guild.requests import JoinRequest, sign_join
+from zerostate.guild.requests import JoinRequest, sign_join, sign_leave
 from zerostate.guild.transitions import open_transition, sign_transition
 
 WITH_STRANGER = OFFERS | {"s": {}}
@@ -236,3 +236,19 @@ async def test_a_member_cannot_have_the_keys_changed_for_ever(autojump_clock):
         assert set(codes) == {"overloaded"}
         assert world.view("a", guild_id).version <= 4 + 2 * 6
         assert world.view("b", guild_id).epoch == world.view("a", guild_id).epoch
+
+
+async def test_nobody_hands_in_anothers_request_to_leave(autojump_clock):
+    async with open_guild_world() as world:
+        guild_id = await world.form()
+        log = book_of(world, "b").find(guild_id).log
+        signed_by_b = sign_leave(
+            identity_of("b"), guild_id=guild_id, join_sha256=log.join_sha256(id_of("b"))
+        )
+        body = pb.Leave(guild_id=guild_id, request=signed_by_b).SerializeToString()
+        with pytest.raises(RemoteError, match="another peer's"):
+            await world.peers["c"].request(id_of("a"), "guild_leave", body)
+
+        assert set(world.views(guild_id).values()) == {(3, 3, "open")}
+        heard = book_of(world, "a").find(guild_id).heard_ns
+        assert heard.keys() == {id_of("b"), id_of("c")}
