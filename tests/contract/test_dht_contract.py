@@ -2,6 +2,7 @@
 
 import itertools
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -38,6 +39,11 @@ class Rules:
         self.unserved.append(reason)
 
 
+async def dial(host, address):
+    host.dials.append(address)
+    await host.connect(address)
+
+
 def knows_its_neighbours(host):
     return host.dht.table_size() >= len(host.connected())
 
@@ -54,7 +60,13 @@ def open_dht(request):
             chain = hosts[: len(identities)]
             for host in chain:
                 host.rules = Rules()
-                host.dht.start(host.rules)
+                host.dials = []
+                host.own_addresses = host.addresses
+                host.dht.start(
+                    host.rules,
+                    addresses=partial(getattr, host, "own_addresses"),
+                    connect=partial(dial, host),
+                )
             for near, far in itertools.pairwise(chain):
                 await near.connect(far.addresses[0])
             for host in chain:
@@ -208,3 +220,37 @@ async def test_what_became_invalid_is_forgotten(open_dht):
             host.rules.select = Rules().select
 
         assert await alice.dht.get(KEY) is None
+
+
+async def test_who_is_reached_through_a_relay_says_so_and_is_found(open_dht):
+    async with open_dht(ALICE, CAROL, BOB) as [alice, carol, bob]:
+        circuit = f"{carol.addresses[0]}/p2p-circuit/p2p/{BOB.peer_id}"
+        bob.own_addresses = (circuit,)
+
+        await bob.dht.announce()
+        assert await bob.dht.find_peer(BOB.peer_id) == (circuit,)
+        with trio.fail_after(5):
+            # The one who is told confirms nothing.
+            while await alice.dht.find_peer(BOB.peer_id) != (circuit,):
+                await alice.disconnect(BOB.peer_id)
+                await trio.sleep(0.05)
+
+        assert await bob.dht.provide(CAPABILITY) >= 1
+        (found,) = await alice.dht.find_providers(CAPABILITY, 5)
+        assert (found.peer_id, found.addresses) == (BOB.peer_id, (circuit,))
+
+
+async def test_who_cannot_be_dialled_is_listed_nowhere(open_dht):
+    async with open_dht(ALICE, BOB) as [alice, bob]:
+        bob.own_addresses = ()
+
+        assert await bob.dht.provide(CAPABILITY) == 0
+        assert await alice.dht.find_providers(CAPABILITY, 5) == ()
+
+
+async def test_nobody_is_dialled_but_by_the_owners_own_way(open_dht):
+    async with open_dht(ALICE, BOB, CAROL) as [alice, _, carol]:
+        assert await alice.dht.put(KEY, b"v1") == Held(b"v1", 2)
+
+        assert set(alice.dials) <= set(carol.addresses)
+        assert len(alice.connected()) == 1 + len(alice.dials)

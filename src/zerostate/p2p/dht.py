@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, final
@@ -116,6 +116,8 @@ class Dht:
         identity: Identity,
         config: P2PConfig,
         *,
+        addresses: Callable[[], tuple[str, ...]],
+        connect: Callable[[str], Awaitable[object]],
         tracer: P2PTracer,
         clock: Clock,
         counts: Counter[str],
@@ -130,7 +132,8 @@ class Dht:
         self._counts = counts
         self._own: dict[str, tuple[bytes, Stored]] = {}
         if self._is_on:
-            host.start(SignedRecords(clock, counts))
+            rules = SignedRecords(clock, counts)
+            host.start(rules, addresses=addresses, connect=connect)
 
     @property
     def is_on(self) -> bool:
@@ -273,6 +276,11 @@ class Dht:
                 found = await self._host.find_providers(key, limit)
             self._tracer.record_dht(span, peers=len(found), found=bool(found))
         return found
+
+    async def announce(self) -> None:
+        """Tell the connected peers our addresses, which have changed; best effort."""
+        if self._is_on:
+            await self._host.announce()
 
     def table_size(self) -> int:
         """Return how many peers could be asked first; 0 where the table is off."""

@@ -4,7 +4,7 @@ Implemented by ``p2p/_libp2p`` over Kademlia, and by `zerostate.testing.memory_d
 memory; ``tests/contract/test_dht_contract.py`` holds both to this text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -65,10 +65,22 @@ class DhtHost(Protocol):
     them connected. Nothing but the calls below asks anybody.
     """
 
-    def start(self, rules: RecordRules) -> None:
+    def start(
+        self,
+        rules: RecordRules,
+        *,
+        addresses: Callable[[], tuple[str, ...]],
+        connect: Callable[[str], Awaitable[object]],
+    ) -> None:
         """Take part: keep what others store, answer what they ask. To be called once.
 
         Before, nobody's requests are served, and no other method may be called.
+
+        Args:
+            rules: What may stand in the table.
+            addresses: Where we can be dialled now, by relay, too.
+            connect: Dials the peer at an address, the only way in which peers are
+                dialled; raises `P2PError` or ValueError where that fails.
         """
 
     async def put(self, key: str, value: bytes) -> Held:
@@ -97,10 +109,16 @@ class DhtHost(Protocol):
         """
 
     async def provide(self, key: str) -> int:
-        """Say that we provide `key`; return how many other peers list us for it."""
+        """Say that we provide `key`; return how many other peers list us for it.
+
+        Asks nobody and returns 0 as long as we have no address.
+        """
 
     async def find_providers(self, key: str, limit: int) -> tuple[Contact, ...]:
         """Return up to `limit` others that provide `key`, as told by their holders."""
+
+    async def announce(self) -> None:
+        """Tell the connected peers our addresses, which have changed."""
 
     async def refresh(self) -> None:
         """Get to know the peers closest to us, and forget what has expired."""

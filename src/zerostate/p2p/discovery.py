@@ -49,16 +49,19 @@ class Discovery:
         config: P2PConfig,
         presence: Presence,
         *,
+        addresses: Callable[[], tuple[str, ...]],
         connect: Callable[[str], Awaitable[PeerId]],
         counts: Counter[str],
     ) -> None:
         self._dht = dht
         self._interval_s = config.advertise_interval_s
         self._presence = presence
+        self._addresses = addresses
         self._connect = connect
         self._counts = counts
         self._offered: tuple[str, ...] = ()
         self._changed = trio.Event()
+        self._has_moved = False
 
     def advertise(self, capabilities: Iterable[str]) -> None:
         """Offer `capabilities` from now on, and not what was offered before.
@@ -79,6 +82,11 @@ class Discovery:
         for capability in offered:
             capability_key(capability)
         self._offered = offered
+        self._changed.set()
+
+    def readdress(self) -> None:
+        """Have others told soon that our addresses have changed. Returns at once."""
+        self._has_moved = True
         self._changed.set()
 
     async def find(self, capability: str, *, limit: int = 8) -> tuple[PeerId, ...]:
@@ -137,19 +145,34 @@ class Discovery:
         """Tell the DHT what we offer, again and again, until cancelled."""
         while self._dht.is_on:
             # Not before something is offered: a peer may offer nothing for ever.
-            if not self._offered:
+            if not (self._offered or self._has_moved):
                 await self._changed.wait()
             self._changed = trio.Event()
             await trio.sleep(ADVERTISE_AFTER_S)
-            if self._presence.peers() and await self._advertise_all():
+            if self._has_moved:
+                self._has_moved = False
+                await self._announce()
+            # Who cannot be dialled cannot be listed; `readdress` says when it can.
+            can_tell = self._presence.peers() and self._addresses()
+            if can_tell and await self._advertise_all():
                 with trio.move_on_after(self._interval_s):
                     await self._changed.wait()
+
+    async def _announce(self) -> None:
+        try:
+            await self._dht.announce()
+        except Exception:  # top of a background task: the node stays up
+            self._counts["discovery.errors"] += 1
+            _logger.exception("our addresses were not told")
 
     async def _advertise_all(self) -> bool:
         listed_by = 0
         for capability in self._offered:
             try:
-                listed_by += await self._dht.provide(capability, is_background=True)
+                listing = await self._dht.provide(capability, is_background=True)
+                listed_by += listing
+                if not listing:
+                    self._counts["discovery.advertise_failed"] += 1
             except P2PError as exc:
                 self._counts["discovery.advertise_failed"] += 1
                 _logger.warning("%s was not advertised: %s", capability, exc)

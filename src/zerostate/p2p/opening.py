@@ -188,10 +188,29 @@ def _assemble(
         counts=counts,
     )
     relay.start()
-    dht = Dht(host.dht, identity, config, tracer=tracer, clock=clock, counts=counts)
-    discovery = Discovery(
-        dht, config, presence, connect=connections.connect, counts=counts
+
+    def addresses() -> tuple[str, ...]:
+        return host.addresses + relay.addresses
+
+    dht = Dht(
+        host.dht,
+        identity,
+        config,
+        addresses=addresses,
+        connect=connections.connect,
+        tracer=tracer,
+        clock=clock,
+        counts=counts,
     )
+    discovery = Discovery(
+        dht,
+        config,
+        presence,
+        addresses=addresses,
+        connect=connections.connect,
+        counts=counts,
+    )
+    relay.watch_addresses(discovery.readdress)
     start_clean(nursery, dht.keep)
     start_clean(nursery, discovery.keep)
     node = PeerNode(

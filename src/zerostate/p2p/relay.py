@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final, final
 
@@ -57,6 +58,7 @@ class Relay:
         self._nursery = nursery
         self._counts = counts
         self._held_until: dict[PeerId, float] = {}
+        self._on_move: Callable[[], None] = lambda: None
         self._relays: dict[PeerId, PeerAddress] = {}
 
     def start(self) -> None:
@@ -68,6 +70,10 @@ class Relay:
             if relay.peer_id != self._me and relay.peer_id not in self._relays:
                 self._relays[relay.peer_id] = relay
                 start_clean(self._nursery, self._keep_reserved, relay.peer_id)
+
+    def watch_addresses(self, on_move: Callable[[], None]) -> None:
+        """Call `on_move` whenever `addresses` changes, synchronously."""
+        self._on_move = on_move
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -83,7 +89,7 @@ class Relay:
             pause_s = await self._try_to_reserve(relay, backoff)
             with trio.move_on_after(pause_s):
                 await self._presence.wait_lost(relay)
-                self._held_until.pop(relay, None)
+                self._lose(relay)
 
     async def _try_to_reserve(self, relay: PeerId, backoff: Backoff) -> float:
         try:
@@ -94,15 +100,22 @@ class Relay:
             _logger.info("no place at relay %s: %s", relay, exc)
             left_s = self._held_until.get(relay, 0.0) - trio.current_time()
             if left_s <= 0:
-                self._held_until.pop(relay, None)
+                self._lose(relay)
             pause_s = backoff.next_s()
             backoff.failures += 1
             return min(pause_s, left_s) if left_s > 0 else pause_s
         if relay in self._presence:
+            is_new = relay not in self._held_until
             self._held_until[relay] = trio.current_time() + lifetime_s
+            if is_new:
+                self._on_move()
             self._counts["relay.reservations.made"] += 1
         backoff.failures = 0
         return RENEW_AT_RATIO * lifetime_s
+
+    def _lose(self, relay: PeerId) -> None:
+        if self._held_until.pop(relay, None) is not None:
+            self._on_move()
 
     def relays_for(self, peer_id: PeerId) -> bool:
         """Return whether we relay for `peer_id`."""

@@ -6,7 +6,7 @@ part and that connections lead to, over others that take part.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol, final
 
 import trio
@@ -33,7 +33,7 @@ class Peer(Protocol):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it can be dialled."""
+        """Where it can be dialled directly."""
 
     @property
     def neighbours(self) -> Mapping[PeerId, "Peer"]:
@@ -54,12 +54,26 @@ class MemoryDht:
     def __init__(self, host: Peer) -> None:
         self._host = host
         self._rules: RecordRules | None = None
+        self._addresses: Callable[[], tuple[str, ...]] = lambda: host.addresses
         self._values: dict[str, bytes] = {}
         self._providers: dict[str, dict[PeerId, Contact]] = {}
 
-    def start(self, rules: RecordRules) -> None:
-        """Take part."""
+    def start(
+        self,
+        rules: RecordRules,
+        *,
+        addresses: Callable[[], tuple[str, ...]],
+        connect: Callable[[str], Awaitable[object]],
+    ) -> None:
+        """Take part; nobody is ever dialled."""
+        del connect
         self._rules = rules
+        self._addresses = addresses
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the host can be dialled, as it tells others."""
+        return self._addresses()
 
     @property
     def rules(self) -> RecordRules:
@@ -104,13 +118,15 @@ class MemoryDht:
             host = other._host  # noqa: SLF001  # another of this class
             for known in (host, *host.neighbours.values()):
                 if known.peer_id == peer_id:
-                    return known.addresses
+                    return known.dht.addresses
         return ()
 
     async def provide(self, key: str) -> int:
         """Have the closest peers list us for `key`."""
         closest = await self._closest(key)
-        contact = Contact(self._host.peer_id, self._host.addresses)
+        contact = Contact(self._host.peer_id, self.addresses)
+        if not contact.addresses:
+            return 0
         for peer in (self, *closest):
             peer.list_provider(key, contact)
         return len(closest)
@@ -122,6 +138,10 @@ class MemoryDht:
             found |= peer._providers.get(key, {})  # noqa: SLF001  # another of this class
         found.pop(self._host.peer_id, None)
         return tuple(found.values())[:limit]
+
+    async def announce(self) -> None:
+        """Nothing to tell: who looks sees the addresses of now."""
+        await trio.lowlevel.checkpoint()
 
     async def refresh(self) -> None:
         """Forget what has expired."""

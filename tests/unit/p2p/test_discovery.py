@@ -166,3 +166,49 @@ async def star(network, count):
                 await stack.enter_async_context(star_leaf(network, number, center))
             )
         yield nodes
+
+
+async def test_who_is_listed_nowhere_is_counted_and_tries_again(autojump_clock):
+    async with star(MemoryNetwork(), 2) as (center, leaf):
+        # Nobody is left that could list it, though somebody is connected.
+        center._host.dht._rules = None
+        leaf.discovery.advertise(["wasm"])
+        await trio.sleep(2 * (SOON_S + ADVERTISE_PAUSE_S))
+        assert leaf.stats()["discovery.advertise_failed"] == 2
+
+
+async def test_who_is_behind_a_relay_is_found_as_long_as_it_has_a_place(autojump_clock):
+    network = MemoryNetwork()
+    async with AsyncExitStack() as stack:
+
+        async def start(number, **settings):
+            identity = Identity(bytes([number]) * 32)
+            return await stack.enter_async_context(
+                open_peer_node(
+                    P2PConfig(health_interval_s=0, **settings),
+                    identity,
+                    tracer=P2PTracer(SpanRecorder().provider),
+                    clock=SystemClock(),
+                    opener=network.opener(identity, listens=number == 1),
+                )
+            )
+
+        relay = await start(1, relay_service=True)
+        seeker = await start(3)
+        await seeker.connect(relay.addresses[0])
+        behind = await start(2, relays=relay.addresses)
+        behind.discovery.advertise(["wasm"])
+        await trio.sleep(2 * SOON_S)
+
+        assert await seeker.discovery.find("wasm") == (behind.peer_id,)
+        assert await seeker.dht.find_peer(behind.peer_id) == behind.addresses
+        assert seeker.path(behind.peer_id).relay == relay.peer_id
+
+        # Without a place it is not told; with one again, not only after ten minutes.
+        await network.find(relay.peer_id).vanish()
+        relay._host.dht._providers.clear()
+        await seeker.connect(relay.addresses[0])
+        await trio.sleep(10)
+        listed = await seeker.dht.find_providers("wasm")
+        assert [peer.addresses for peer in listed] == [behind.addresses]
+        assert "discovery.advertise_failed" not in behind.stats()

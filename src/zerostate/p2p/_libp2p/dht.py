@@ -20,6 +20,7 @@ from libp2p.peer.peerinfo import PeerInfo
 from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
 
 from zerostate.ids import PeerId
+from zerostate.p2p._libp2p.dht_announcing import Announcer
 from zerostate.p2p._libp2p.dht_peers import KadPeers
 from zerostate.p2p._libp2p.dht_server import MAX_STREAMS, KadServer
 from zerostate.p2p._libp2p.dht_stores import (
@@ -57,8 +58,15 @@ class Libp2pDht:
         self._nursery = nursery
         self._me = PeerId(str(host.get_id()))
 
-    def start(self, rules: RecordRules) -> None:
+    def start(
+        self,
+        rules: RecordRules,
+        *,
+        addresses: Callable[[], tuple[str, ...]],
+        connect: Callable[[str], Awaitable[object]],
+    ) -> None:
         """Take part, as a server."""
+        self._addresses = addresses
         kad = KadDHT(
             self._host,
             DHTMode.SERVER,
@@ -76,7 +84,12 @@ class Libp2pDht:
         self._providers = kad.provider_store = BoundedProviders(self._host)
         self._table = kad.routing_table
         self._peers = KadPeers(
-            self._host, self._network, kad.routing_table, self._nursery
+            self._host,
+            self._network,
+            kad.routing_table,
+            self._nursery,
+            announcer=Announcer(self._network, addresses),
+            connect=connect,
         )
 
     def table_size(self) -> int:
@@ -105,7 +118,7 @@ class Libp2pDht:
     async def find_peer(self, peer_id: PeerId) -> tuple[str, ...]:
         """Return where `peer_id` can be dialled."""
         if peer_id == self._me:
-            return self._network.addresses
+            return self._addresses()
         remote = ID.from_string(peer_id)
         if peer_id in self._network.connected() and (told := self._peers.told(remote)):
             return told
@@ -126,8 +139,10 @@ class Libp2pDht:
 
     async def provide(self, key: str) -> int:
         """Have the closest peers list us for `key`, and count those that do."""
+        addresses = [Multiaddr(address) for address in self._addresses()]
+        if not addresses:
+            return 0
         raw = _provider_key(key)
-        addresses = [Multiaddr(address) for address in self._network.addresses]
         own = PeerInfo(self._host.get_id(), addresses)
         self._providers.add_provider(raw, own)
         offer = Message(type=_Kind.ADD_PROVIDER, key=raw)
@@ -166,6 +181,10 @@ class Libp2pDht:
         if len(found) < limit:
             await _run(walk)
         return tuple(found.values())[:limit]
+
+    async def announce(self) -> None:
+        """Tell the connected peers our addresses."""
+        await self._peers.announce()
 
     async def refresh(self) -> None:
         """Ask for the peers closest to us; forget what has expired."""

@@ -1,6 +1,6 @@
 """The peers of the DHT: who is one, how one is reached and asked."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, final
 
 import trio
@@ -12,8 +12,14 @@ from libp2p.peer.peerstore import PeerStoreError
 from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
 from typing_extensions import override
 
-from zerostate.errors import P2PError, PeerUnreachableError
+from zerostate.errors import (
+    OverloadedError,
+    P2PError,
+    PeerDeniedError,
+    PeerUnreachableError,
+)
 from zerostate.ids import PeerId
+from zerostate.p2p._libp2p.dht_announcing import Announcer
 from zerostate.p2p._libp2p.dht_wire import KAD_PROTOCOL, addresses_of, exchange
 from zerostate.p2p.dht_host import REPLICAS, Contact
 from zerostate.p2p.host import Host
@@ -48,16 +54,27 @@ class KadPeers(INotifee):
     """Keeps py-libp2p's routing table, which connecting alone does not fill."""
 
     def __init__(
-        self, host: IHost, network: Host, table: RoutingTable, nursery: trio.Nursery
+        self,
+        host: IHost,
+        network: Host,
+        table: RoutingTable,
+        nursery: trio.Nursery,
+        *,
+        announcer: Announcer,
+        connect: Callable[[str], Awaitable[object]],
     ) -> None:
         """Begin to look at whoever connects.
 
         Args:
             host: libp2p's own.
-            network: Dials and opens streams.
+            network: Opens streams.
             table: Where peers of the DHT go.
             nursery: For tasks that live as long as the host.
+            announcer: Tells peers where we can be dialled.
+            connect: See `zerostate.p2p.dht_host.DhtHost.start`.
         """
+        self._announcer = announcer
+        self._connect = connect
         self._store = host.get_peerstore()
         self._network = network
         self._table = table
@@ -120,6 +137,9 @@ class KadPeers(INotifee):
             except PeerUnreachableError:
                 self._avoid(peer.peer_id)
                 return None
+            except (OverloadedError, PeerDeniedError):
+                # No fault of the peer's, and the same a moment later.
+                return None
             except P2PError:
                 await trio.sleep(pause_s)
         return None
@@ -136,8 +156,9 @@ class KadPeers(INotifee):
     async def _dial(self, peer: Contact) -> None:
         for address in peer.addresses:
             try:
-                await self._network.connect(address)
-            except P2PError:
+                await self._connect(address)
+            except (PeerUnreachableError, ValueError):
+                # Others name it; it may be our own, through the peer.
                 continue
             return
         raise PeerUnreachableError(f"no way to {peer.peer_id}")
@@ -178,12 +199,27 @@ class KadPeers(INotifee):
         return self._avoided.get(peer_id, 0.0) > trio.current_time()
 
     async def _introduce(self, remote: ID) -> None:
+        peer_id = PeerId(str(remote))
+        is_told = False
         for pause_s in IDENTIFY_PAUSES_S:
             await trio.sleep(pause_s)
-            if PeerId(str(remote)) not in self._network.connected():
+            if peer_id not in self._network.connected():
                 return
-            if self._is_kad(remote) and await self._add(remote):
+            if not self._is_kad(remote):
+                continue
+            if not is_told:
+                # Identify has run, which would have overwritten it.
+                await self._announcer.tell(peer_id)
+                is_told = True
+            if await self._add(remote):
                 return
+
+    async def announce(self) -> None:
+        """Tell the connected peers of the DHT where we can be dialled."""
+        async with trio.open_nursery() as nursery:
+            for peer_id in self._network.connected():
+                if self._is_kad(ID.from_string(peer_id)):
+                    nursery.start_soon(self._announcer.tell, peer_id)
 
     @override
     async def connected(self, network: INetwork, conn: INetConn) -> None:

@@ -49,7 +49,9 @@ async def exchange(stream: Stream, requests: Sequence[Message], answer: int) -> 
     Raises:
         PeerLostError: The stream ended, or what came is no answer.
     """
-    await stream.write(b"".join(_framed(request) for request in requests))
+    await stream.write(
+        b"".join(framed(request.SerializeToString()) for request in requests)
+    )
     for _ in requests:
         message = await _read(stream)
         if message.type == answer:
@@ -89,8 +91,8 @@ def addresses_of(
     return tuple(found)
 
 
-def _framed(message: Message) -> bytes:
-    data = message.SerializeToString()
+def framed(data: bytes) -> bytes:
+    """Return `data` with its length in front, as an unsigned varint."""
     length = bytearray()
     size = len(data)
     while size >= _VARINT_MORE:
