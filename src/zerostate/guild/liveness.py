@@ -30,8 +30,8 @@ MAX_FAILED_HEARTBEATS: Final = 2
 """Heartbeats in a row that the creator may leave unanswered before it counts as lost."""
 
 CATCH_UP_PAUSE_S: Final = 1.0
-"""Least time between two requests for what was missed, in seconds: any member can send
-us what looks sealed with a key that we do not have."""
+"""Least time between two requests for what was missed, in seconds: anybody can send us
+what looks sealed with a key that we do not have."""
 
 MAX_PAGES: Final = 64
 """Answers read at once while catching up: more than the longest log has."""

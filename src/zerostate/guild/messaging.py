@@ -20,7 +20,7 @@ from zerostate.guild.bodies import guild_of
 from zerostate.guild.book import Guild
 from zerostate.guild.liveness import Heart
 from zerostate.guild.parts import Parts, topic_of
-from zerostate.guild.sealing import Opened, open_body, seal_body
+from zerostate.guild.sealing import Opened, epoch_of, open_body, seal_body
 from zerostate.ids import GuildId, PeerId
 from zerostate.p2p import Message, Published
 from zerostate.telemetry import TraceCarrier
@@ -132,6 +132,7 @@ class Messenger:
         try:
             await self._parts.until_joined(guild_id)
             guild = self._parts.book.find(guild_id)
+            await self._meet(guild, message)
             self._check_sender(guild, message.author)
             if message.to is not None:
                 self._check_addressee(guild, message.to, message.type)
@@ -146,6 +147,15 @@ class Messenger:
         }
         carrier = TraceCarrier.from_headers(headers)
         return replace(message, body=opened.body, carrier=carrier), None
+
+    async def _meet(self, guild: Guild, message: Message) -> None:
+        """Let a member's message overtake the news that it has joined.
+
+        Each join begins an epoch: who is unknown and names a newer one may be new.
+        """
+        epoch = epoch_of(message.body)
+        if guild.membership.find(message.author) is None and epoch > guild.epoch:
+            await self._await_key(guild, epoch)
 
     async def _open(self, guild: Guild, message: Message) -> Opened:
         try:

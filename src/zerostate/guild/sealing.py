@@ -138,6 +138,14 @@ def open_body(
     )
 
 
+def epoch_of(data: bytes) -> int:
+    """Return the epoch that a sealed message names; anybody could have written it.
+
+    0 if it is not long enough for one.
+    """
+    return int.from_bytes(data[1:_EPOCH_END]) if len(data) >= _MIN_SEALED_BYTES else 0
+
+
 def _associated_data(
     guild_id: GuildId, epoch: int, author: PeerId, message_type: str
 ) -> bytes:

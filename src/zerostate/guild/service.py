@@ -190,7 +190,7 @@ class GuildService:
         It gets the message opened: body, tracestate and baggage as the member gave them,
         and these are current inside. Refused, counted and logged are messages of who is
         no member, of observers, tasks for observers, and what no key of the guild opens;
-        a key that is on its way is waited for.
+        a key that is on its way is waited for, and with it the news of who has joined.
 
         Args:
             message_type: A registered type.

@@ -374,3 +374,29 @@ async def test_nothing_is_lost_while_members_come_and_go_and_gossip_is_lost(
 
         assert bodies == [b"%d" % number for number in range(20)]
         assert refused(world, "b") == {}
+
+
+@pytest.mark.parametrize("to", ["b", None])
+async def test_a_new_member_is_heard_by_who_missed_its_joining(to, autojump_clock):
+    async with open_guild_world(apart=("c",)) as world:
+        guild_id = await world.form(members=1, max_members=3)
+        await world.connect("a", "b", "c")
+        world.lose_gossip("b")
+        founder = world.guilds["a"]._founder
+        await founder._announce(guild_at(world, "a", guild_id), ("witness",))
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.views(guild_id) == {
+            "a": (3, 3, "open"),
+            "b": (2, 2, "open"),
+            "c": (3, 3, "open"),
+        }
+        world.lose_nothing()
+        said = sealed_by(world, "c", guild_id)
+        await world.peers["c"].publish(
+            topic_of(guild_id), "task_request", said, to=to and id_of(to)
+        )
+        await trio.sleep(1)
+
+        assert [m.body for m in world.received["b"]] == [b"under this key"]
+        assert refused(world, "b") == {}
+        assert world.guilds["b"].stats()["guild.catch_ups"] == 1

@@ -252,3 +252,15 @@ async def test_nobody_hands_in_anothers_request_to_leave(autojump_clock):
         assert set(world.views(guild_id).values()) == {(3, 3, "open")}
         heard = book_of(world, "a").find(guild_id).heard_ns
         assert heard.keys() == {id_of("b"), id_of("c")}
+
+
+async def test_a_stranger_that_invents_an_epoch_stays_one(autojump_clock):
+    async with open_guild_world(WITH_STRANGER) as world:
+        guild_id = await world.form()
+        invented = b"\x01" + (2**40).to_bytes(8) + bytes(60)
+        for _ in range(10):
+            await publish(world, "s", guild_id, "task_request", invented)
+        await trio.sleep(0.9)
+
+        assert refused(world, "b") == {"not_a_member": 10}
+        assert world.guilds["b"].stats()["guild.catch_ups"] == 1
