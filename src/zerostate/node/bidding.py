@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Self, final
+from typing import Final, Literal, Self, final
 
 from zerostate.errors import ManifestError, PriceError
 from zerostate.execution.manifest import GIGAFUEL, Manifest, PriceTerms
@@ -12,6 +12,10 @@ from zerostate.ids import PeerId
 
 Fault = Literal["capability", "price", "expired"]
 """Why a bid cannot have the task."""
+
+CHEAPEST_SHARE: Final = Fraction(1, 4)
+"""A bid below this share of what the task offers, for its whole fuel, is compared as if
+it asked so much: whoever asks nothing would come first however seldom it delivers."""
 
 Reliability = Callable[[PeerId], Fraction]
 """Returns the share of tasks that a peer is expected to complete, above 0, up to 1."""
@@ -76,6 +80,11 @@ class Bid:
     expires_ns: int | None = None
     """From then on, by the requester's monotonic clock, the bid does not stand; None: it
     does as long as the guild."""
+
+    @property
+    def is_for_the_task(self) -> bool:
+        """Whether the bidder was offered the task, and did not only join at a price."""
+        return self.expires_ns is not None
 
     def stands(self, now_ns: int) -> bool:
         """Whether it does at `now_ns`."""
@@ -174,12 +183,14 @@ def choose(
     A bid may not that lacks one of the capabilities, asks for more than the requester's
     terms give, or has expired. Of the others come first
 
-    1. the cheapest: by what the whole fuel would cost, divided by the bidder's
-       reliability, so that who completes every second task has to be half as dear;
+    1. the cheapest: by what the whole fuel would cost, at least `CHEAPEST_SHARE` of what
+       the task offers for it, divided by the bidder's reliability, so that who completes
+       every second task has to be half as dear;
     2. the more reliable;
-    3. the lower terms: base, then fuel, then maximum;
-    4. who has fewer tasks ahead;
-    5. whose peer id comes first.
+    3. the lower price for the whole fuel;
+    4. the lower terms: base, then fuel, then maximum;
+    5. who has fewer tasks ahead;
+    6. whose peer id comes first.
 
     So a bid that is dearer, or whose bidder is less reliable, or busier, never comes
     before one that is the same in all else.
@@ -191,6 +202,7 @@ def choose(
         now_ns: The time, by the monotonic clock.
     """
     fuel = manifest.limits.fuel
+    cheapest = CHEAPEST_SHARE * manifest.price.price(fuel)
     faults: dict[PeerId, Fault] = {}
     good: list[Bid] = []
     for bid in bids:
@@ -202,11 +214,13 @@ def choose(
 
     def preference(
         bid: Bid,
-    ) -> tuple[Fraction, Fraction, int, int, int, int, PeerId]:
+    ) -> tuple[Fraction, Fraction, int, int, int, int, int, PeerId]:
         share, terms = reliability(bid.executor), bid.terms
+        cost = terms.cost(fuel)
         return (
-            terms.cost(fuel) / share,
+            max(Fraction(cost), cheapest) / share,
             -share,
+            cost,
             terms.base,
             terms.per_gigafuel,
             terms.max_total,

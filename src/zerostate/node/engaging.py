@@ -32,13 +32,19 @@ from zerostate.node.report import TaskReport
 from zerostate.node.submission import TaskFiles
 from zerostate.node.tracing import TaskNotes
 from zerostate.p2p import Message, PeerNode
+from zerostate.units import NS_PER_S
 
 MAX_TASKS: Final = 64
 """Tasks that a requester has under way at once; one more is refused."""
 
-MAX_ASKED: Final = 3
-"""Bidders that are asked to run one task, one after the other: who does not answer costs
+MAX_UNANSWERED: Final = 3
+"""Bidders that one task's requester waits for in vain, one after the other: each costs
 some four seconds."""
+
+MAX_ASKING_S: Final = 12.0
+"""After this, in seconds, no further bidder is asked to run a task: as long as
+`MAX_UNANSWERED` take. Who declines at once costs next to nothing, and so nobody can use up
+the places of those behind it."""
 
 _logger: Final = logging.getLogger("zerostate.node")
 
@@ -99,9 +105,10 @@ class Engagements:
     ) -> Engagement:
         """Ask bidders, the best first, until one has accepted. `release` it in the end.
 
-        At most `MAX_ASKED` are asked. Each that does not accept is told in `progress`
-        and `notes`; one that does not answer goes into the history, too. Once the next
-        one is asked, the one before can no longer accept.
+        No further one is asked after `MAX_UNANSWERED` did not answer, or `MAX_ASKING_S`
+        have passed. Each that does not accept is told in `progress` and `notes`; one that
+        does not answer, or declines what it has bid for, goes into the history, too. Once
+        the next one is asked, the one before can no longer accept.
 
         Raises:
             NoExecutorError: Too many tasks are under way, or all bids have expired.
@@ -110,11 +117,13 @@ class Engagements:
         if len(self._engaged) >= MAX_TASKS:
             raise NoExecutorError(f"{MAX_TASKS} tasks are under way; wait")
         declined: ZeroStateError = NoExecutorError("all bids have expired")
-        asked = 0
+        asked = unanswered = 0
+        until_ns = self._clock.monotonic_ns() + round(MAX_ASKING_S * NS_PER_S)
         for bid in choice.ranked:
-            if asked == MAX_ASKED:
+            now_ns = self._clock.monotonic_ns()
+            if unanswered == MAX_UNANSWERED or (asked and now_ns >= until_ns):
                 break
-            if not bid.stands(self._clock.monotonic_ns()):
+            if not bid.stands(now_ns):
                 continue
             if asked:
                 text = f"{report.executor} did not accept ({declined}); asking the next"
@@ -126,6 +135,7 @@ class Engagements:
                 return await self._ask(guild_id, files, bid, report)
             except (P2PError, NotAMemberError, ExecutorBusyError) as exc:
                 declined = exc
+                unanswered += is_silence(exc)
                 self._note_declined(bid, report.task_id, exc)
                 notes.declined(bid.executor, exc)
         raise declined
@@ -186,6 +196,8 @@ class Engagements:
         _logger.warning("%s did not accept %s: %s", bid.executor, task_id, failure)
         if is_silence(failure):
             self._history.note(bid.executor, "lost")
+        elif bid.is_for_the_task:
+            self._history.note(bid.executor, "declined")
 
     async def _on_accept(self, message: Message) -> bytes:
         accept = _parse_accept(message)

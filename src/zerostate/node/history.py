@@ -21,24 +21,25 @@ from zerostate.p2p.tasks import open_background, start_clean
 MAX_EXECUTORS: Final = 1024
 """Executors that are remembered; who was heard of longest ago is forgotten first."""
 
-MAX_TASKS: Final = 128
+MAX_COUNTED_TASKS: Final = 128
 """Tasks of one executor that count in full. With more, all its counts are halved, so
 that what it did lately says more than what it did long ago."""
 
 MAX_FILE_BYTES: Final = 1 << 20
-"""Largest file that is read; `MAX_EXECUTORS` have some 130 KB."""
+"""Largest file that is read; `MAX_EXECUTORS` have some 140 KB."""
 
 WRITE_PAUSE_S: Final = 1.0
 """What changes within this, in seconds, is written at once: a busy requester would wait
 for the disk all the time. A peer that is killed forgets as much."""
 
-Ending = Literal["completed", "failed", "lost", "late"]
+Ending = Literal["completed", "failed", "lost", "late", "declined"]
 """How a task ended for which an executor was asked:
 
 * ``completed``: a receipt proves what came of it, be it good or bad;
 * ``failed``: it ended without proof, or because the executor's own machinery did;
 * ``lost``: the executor did not answer, or went away;
-* ``late``: there was no result in time.
+* ``late``: there was no result in time;
+* ``declined``: the executor had bid for the task, and did not want it when asked.
 """
 
 ENDINGS: Final[tuple[Ending, ...]] = get_args(Ending)
@@ -58,11 +59,12 @@ class Record:
     failed: int = 0
     lost: int = 0
     late: int = 0
+    declined: int = 0
 
     @property
     def tasks(self) -> int:
         """How many there were."""
-        return self.completed + self.failed + self.lost + self.late
+        return self.completed + self.failed + self.lost + self.late + self.declined
 
     @property
     def reliability(self) -> Fraction:
@@ -75,7 +77,7 @@ class Record:
     def plus(self, ending: Ending) -> Self:
         """Return the record with one task more."""
         counts = {name: getattr(self, name) for name in ENDINGS}
-        if self.tasks >= MAX_TASKS:
+        if self.tasks >= MAX_COUNTED_TASKS:
             counts = {name: count // 2 for name, count in counts.items()}
         counts[ending] += 1
         return replace(self, **counts)
@@ -227,7 +229,9 @@ def _read(path: Path) -> bytes:
 
 
 def _record(counts: Mapping[str, object]) -> Record:
-    return Record(**{ending: _count(counts[ending]) for ending in ENDINGS})
+    # A file of a node that did not count declined tasks is one without any.
+    known = {"declined": 0, **counts}
+    return Record(**{ending: _count(known[ending]) for ending in ENDINGS})
 
 
 def _count(value: object) -> int:

@@ -18,6 +18,7 @@ from zerostate.node.bidding import (
     choose,
     standing_bid,
 )
+from zerostate.node.history import Record
 
 MANIFEST = Manifest(
     name="task",
@@ -93,6 +94,25 @@ def test_of_two_who_ask_nothing_the_more_reliable_comes_first():
     shares = {ANN: Fraction(1, 3), BEN: Fraction(2, 3)}
 
     assert ranked(bid(ANN, **free), bid(BEN, **free), reliability=shares) == [BEN, ANN]
+
+
+def test_who_asks_nothing_and_delivers_nothing_does_not_come_first():
+    free = bid(ANN, base=0, per_gigafuel=0, max_total=0)
+    poor = Record()
+    for _ in range(10):
+        poor = poor.plus("declined")
+
+    assert ranked(free, bid(BEN)) == [ANN, BEN]
+    assert ranked(free, bid(BEN), reliability={ANN: poor.reliability}) == [BEN, ANN]
+
+
+def test_below_a_quarter_of_the_offer_the_more_reliable_comes_first():
+    quarter = bid(ANN, base=25, per_gigafuel=250, max_total=2525)
+    cheaper = bid(BEN, base=1, per_gigafuel=1, max_total=11)
+    shares = {ANN: Fraction(3, 5)}
+
+    assert ranked(quarter, cheaper) == [BEN, ANN]
+    assert ranked(quarter, cheaper, reliability=shares) == [ANN, BEN]
 
 
 def test_of_equals_the_one_with_less_to_do_comes_first_and_then_the_peer_id():

@@ -19,7 +19,12 @@ from zerostate.execution.signed_manifest import open_manifest
 from zerostate.ids import new_task_id
 from zerostate.node import messages_pb2 as pb
 from zerostate.node.bidding import Bid, BidTerms, Choice
-from zerostate.node.engaging import MAX_ASKED, MAX_TASKS, Engagements
+from zerostate.node.engaging import (
+    MAX_ASKING_S,
+    MAX_TASKS,
+    MAX_UNANSWERED,
+    Engagements,
+)
 from zerostate.node.history import ExecutorHistory, Record
 from zerostate.node.report import TaskReport
 from zerostate.node.submission import TaskFiles
@@ -204,8 +209,49 @@ async def test_why_the_last_did_not_accept_is_the_failure(autojump_clock):
             await hiring.engage("b")
 
 
-async def test_no_more_than_a_few_are_asked(autojump_clock):
-    assert MAX_ASKED == 3
+async def test_who_declines_what_it_has_bid_for_is_remembered(autojump_clock):
+    async with open_hiring() as hiring:
+        hiring.does("b", hiring.finish)
+        hiring.does("c", hiring.accept)
+        later_ns = hiring.world.clock.monotonic_ns() + 1_000_000_000
+        await hiring.engage("b", "c", expires_ns=later_ns)
+
+        assert hiring.history.of(id_of("b")) == Record(declined=1)
+        assert hiring.history.of(id_of("c")) == Record()
+
+
+async def test_who_declines_takes_nobodys_place(autojump_clock):
+    async with open_hiring() as hiring:
+        for name in "bcd":
+            hiring.does(name, hiring.finish)
+        hiring.does("e", hiring.accept)
+
+        assert (await hiring.engage("b", "c", "d", "e")).executor == id_of("e")
+        assert hiring.root.attributes["task.asked"] == 4
+
+
+async def test_who_declines_late_does_so_at_the_cost_of_the_time_for_all(
+    autojump_clock,
+):
+    async def decline_late(name, task_id):
+        await trio.sleep(MAX_ASKING_S / 4 + 0.5)
+        await hiring.finish(name, task_id)
+
+    async with open_hiring() as hiring:
+        for name in "bcde":
+            hiring.does(name, decline_late)
+        began_s = trio.current_time()
+
+        with pytest.raises(ExecutorBusyError):
+            await hiring.engage("b", "c", "d", "e", "b")
+        assert (
+            MAX_ASKING_S < trio.current_time() - began_s < MAX_ASKING_S + UNANSWERED_S
+        )
+        assert [len(hiring.requests[name]) for name in "bcde"] == [1, 1, 1, 1]
+
+
+async def test_no_more_than_a_few_are_waited_for(autojump_clock):
+    assert MAX_UNANSWERED == 3
     async with open_hiring() as hiring:
         hiring.does("e", hiring.accept)
 

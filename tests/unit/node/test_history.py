@@ -10,9 +10,9 @@ import trio
 from zerostate.errors import StoreCorruptError, StoreUnavailableError
 from zerostate.evidence.identity import Identity
 from zerostate.node.history import (
+    MAX_COUNTED_TASKS,
     MAX_EXECUTORS,
     MAX_FILE_BYTES,
-    MAX_TASKS,
     WRITE_PAUSE_S,
     ExecutorHistory,
     Record,
@@ -28,21 +28,21 @@ def test_nobody_knows_who_was_never_asked():
 
 
 def test_reliability_is_by_laplaces_rule():
-    record = Record(completed=3, failed=1, lost=1, late=1)
+    record = Record(completed=3, failed=1, lost=1, late=1, declined=2)
 
-    assert record.reliability == Fraction(4, 8)
+    assert record.reliability == Fraction(4, 10)
     assert Record(lost=2).reliability == Fraction(1, 4)
 
 
 def test_what_was_lately_says_more_than_what_was_long_ago():
     record = Record()
-    for _ in range(10 * MAX_TASKS):
+    for _ in range(10 * MAX_COUNTED_TASKS):
         record = record.plus("completed")
-    assert MAX_TASKS // 2 < record.tasks <= MAX_TASKS
-    for _ in range(MAX_TASKS):
+    assert MAX_COUNTED_TASKS // 2 < record.tasks <= MAX_COUNTED_TASKS
+    for _ in range(MAX_COUNTED_TASKS):
         record = record.plus("failed")
 
-    assert record.tasks <= MAX_TASKS
+    assert record.tasks <= MAX_COUNTED_TASKS
     assert record.reliability < Fraction(1, 2)
 
 
@@ -61,7 +61,11 @@ def test_who_was_heard_of_longest_ago_is_forgotten_first():
 
 def test_what_is_written_is_read_again_in_the_same_order():
     history = ExecutorHistory()
-    for executor, ending in ((ANN, "completed"), (BEN, "failed"), (ANN, "late")):
+    for executor, ending in (
+        (ANN, "completed"),
+        (BEN, "declined"),
+        (ANN, "late"),
+    ):
         history.note(executor, ending)
     again = ExecutorHistory.from_bytes(history.as_bytes())
 
@@ -71,6 +75,13 @@ def test_what_is_written_is_read_again_in_the_same_order():
 
 
 GOOD = {"completed": 1, "failed": 0, "lost": 0, "late": 0}
+
+
+def test_a_file_from_before_declined_tasks_counted_has_none():
+    document = {"version": 1, "executors": {ANN: GOOD}}
+    history = ExecutorHistory.from_bytes(json.dumps(document).encode())
+
+    assert history.of(ANN) == Record(completed=1, declined=0)
 
 
 @pytest.mark.parametrize(
