@@ -1,5 +1,6 @@
 """What an operator writes to run one peer."""
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, cast
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from zerostate.errors import ConfigError
 from zerostate.evidence.identity import parse_peer_id
 from zerostate.guild import GuildConfig
+from zerostate.guild.config import MAX_HEARTBEAT_INTERVAL_S
 from zerostate.ids import PeerId
 from zerostate.node.ops_address import OpsAddress
 from zerostate.node.p2p_settings import p2p_problems
@@ -24,7 +26,15 @@ MAX_CONFIG_BYTES: Final = 1 << 20
 MAX_SOCKET_PATH_BYTES: Final = 107
 """Longest path of a Unix socket on Linux (unix(7), ``sun_path``)."""
 
-_Positive = Annotated[float, Field(gt=0)]
+MAX_EXPORT_DELAY_S: Final = 3600.0
+"""Upper bound of `NodeConfig.export_delay_s`, in seconds: spans that wait for longer
+are of no use to whoever watches."""
+
+MAX_LOOP_STUCK_S: Final = 3600.0
+"""Upper bound of `NodeConfig.loop_stuck_after_s`, in seconds: beyond it nothing would
+notice a stuck node."""
+
+_LAYERS_FIELD: Final = re.compile(r"\b(?:p2p|guild)\.(\w+)")
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -110,7 +120,9 @@ class NodeConfig(BaseModel):
     regular health checks, the DHT's upkeep. Where `sampling_rate` is less, that
     holds. Failures are logged and counted whatever the rate."""
 
-    export_delay_s: _Positive = 5.0
+    export_delay_s: Annotated[
+        float, Field(gt=0, le=MAX_EXPORT_DELAY_S, allow_inf_nan=False)
+    ] = 5.0
     """Longest wait before ended spans are exported, in seconds."""
 
     ops_listen: str | None = None
@@ -118,14 +130,18 @@ class NodeConfig(BaseModel):
     such as ``127.0.0.1:8470``; None for no such server. Whoever reaches it may read it:
     leave it on loopback unless the network around it is yours."""
 
-    loop_stuck_after_s: _Positive = 5.0
+    loop_stuck_after_s: Annotated[
+        float, Field(gt=0, le=MAX_LOOP_STUCK_S, allow_inf_nan=False)
+    ] = 5.0
     """``/healthz`` turns 503 when the event loop has not turned for this long, in
     seconds. It ticks every half second."""
 
     health_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
     """Between two health checks of one connected peer, in seconds; 0 for none."""
 
-    heartbeat_interval_s: _Positive = 30.0
+    heartbeat_interval_s: Annotated[
+        float, Field(gt=0, le=MAX_HEARTBEAT_INTERVAL_S, allow_inf_nan=False)
+    ] = 30.0
     """Between two heartbeats to a guild's creator, in seconds."""
 
     channel_deposit: Annotated[int, Field(gt=0)] = 1_000_000_000
@@ -133,6 +149,13 @@ class NodeConfig(BaseModel):
 
     die_with_parent: bool = False
     """End when the process that started this one ends (Linux)."""
+
+    @field_validator("data_dir")
+    @classmethod
+    def _check_data_dir(cls, data_dir: Path) -> Path:
+        if "\0" in str(data_dir):
+            raise ValueError("no path holds a NUL character")
+        return data_dir
 
     @field_validator("known", "allow", "deny")
     @classmethod
@@ -265,8 +288,17 @@ class NodeConfig(BaseModel):
                 f"data_dir: {socket} is longer than the {MAX_SOCKET_PATH_BYTES} bytes"
                 " of a Unix socket's path; choose a shorter directory"
             )
-        _ = config.p2p_config, config.guild_config
+        try:
+            _ = config.p2p_config, config.guild_config
+        except ConfigError as exc:
+            problems = (_LAYERS_FIELD.sub(_key, text) for text in exc.problems)
+            raise ConfigError(*problems) from exc
         return config
+
+
+def _key(field: re.Match[str]) -> str:
+    """Return the key of the file behind a layer's field."""
+    return field[1] if field[1] in NodeConfig.model_fields else field[0]
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -127,6 +127,11 @@ def test_what_is_wrong_with_the_networks_other_settings_is_told(
         ("max_connections", 0),
         ("ops_listen", "127.0.0.1"),
         ("loop_stuck_after_s", 0),
+        ("loop_stuck_after_s", 1e9),
+        ("export_delay_s", 1e9),
+        ("heartbeat_interval_s", 1e9),
+        ("capabilities", ["wasm", "x" * 999]),
+        ("data_dir", "a\0b"),
         ("health_interval_s", -1),
         ("background_sampling_rate", 2),
         ("servce_name", "a"),
@@ -136,6 +141,22 @@ def test_each_setting_of_the_service_is_checked(tmp_path, name, value):
     fields = {"service_name": "a", "data_dir": str(tmp_path), name: value}
     with pytest.raises(ConfigError, match=f"^{name}: "):
         load(tmp_path, fields)
+
+
+@pytest.mark.parametrize(
+    "name", ["loop_stuck_after_s", "export_delay_s", "heartbeat_interval_s"]
+)
+@pytest.mark.parametrize("number", ["1e400", "NaN", "-Infinity"])
+def test_a_time_without_end_is_refused(tmp_path, name, number):
+    text = f'{{"service_name": "a", "data_dir": "x", "{name}": {number}}}'
+    with pytest.raises(ConfigError, match=f"^{name}: "):
+        load(tmp_path, text)
+
+
+def test_what_a_layer_refuses_is_told_by_the_key_in_the_file(tmp_path):
+    fields = {"service_name": "a", "data_dir": str(tmp_path)}
+    with pytest.raises(ConfigError, match=r"^price_base, price_per_gigafuel: "):
+        load(tmp_path, {**fields, "price_base": 5})
 
 
 def test_what_a_peer_is_to_its_guilds_is_configured_as_the_file_says(tmp_path):
