@@ -44,11 +44,11 @@ REANNOUNCE_S: Final = 3.0
 gossip is best effort, and peers come later."""
 
 RETURN_RATE_PER_S: Final = 0.1
-"""Times a second that one member may join once more because it has lost its key, in the
-long run: each time, everybody else gets a new one."""
+"""Times a second that one peer may join a guild in which it was before, in the long run:
+each time, everybody else gets a new key, and one of the guild's joins is used up."""
 
 RETURN_BURST: Final = 4.0
-"""Times that one member may do so at once."""
+"""Times that one peer may do so at once."""
 
 MAX_LOG_BYTES: Final = 8 << 20
 """Most of a guild's log that a joiner is sent at once, in bytes: half of what a direct
@@ -75,6 +75,7 @@ class Founder:
         self._returns = RequestBudget(
             parts.clock, "joins anew", rate_per_s=RETURN_RATE_PER_S, burst=RETURN_BURST
         )
+        self._leaves = RequestBudget(parts.clock, "leaves")
         self._heartbeats = RequestBudget(parts.clock, "heartbeats")
         peers = parts.peers
         peers.handle("guild_join", parts.counted(self._on_join))
@@ -195,7 +196,7 @@ class Founder:
         """
         member = asked.member
         is_back = guild.membership.find(member.peer_id) is not None
-        if is_back:
+        if guild.log.has_joined(member.peer_id):
             self._returns.charge(member.peer_id)
         self._check_fits(guild, member, is_back=is_back)
         others = [m for m in self._others(guild) if m.peer_id != member.peer_id]
@@ -237,6 +238,7 @@ class Founder:
         body = parse(pb.Leave(), message.body)
         guild = self._parts.own(parse_id(body.guild_id))
         self._require_member(guild, message.author)
+        self._leaves.charge(message.author)
         if open_leave(body.request).subject != message.author:
             raise GuildError("the request to leave is another peer's")
         self._strike_off(guild, "leave", evidence=body.request)

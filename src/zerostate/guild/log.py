@@ -57,6 +57,7 @@ class GuildLog:
         self._entries: list[SignedTransition] = []
         self._members: tuple[Member, ...] = ()
         self._joins: dict[PeerId, str] = {}
+        self._joined_ever: set[PeerId] = set()
         self._keys_seen: set[bytes] = set()
 
     @classmethod
@@ -115,6 +116,10 @@ class GuildLog:
     def join_sha256(self, peer_id: PeerId) -> str | None:
         """Return the hash of a member's join, which its leave must name."""
         return self._joins.get(peer_id)
+
+    def has_joined(self, peer_id: PeerId) -> bool:
+        """Whether `peer_id` has joined once, even if it has gone since."""
+        return peer_id in self._joined_ever
 
     def since(
         self, version: int, *, limit_bytes: int = MAX_SINCE_BYTES
@@ -262,6 +267,7 @@ class GuildLog:
             self._members = (*self._members, new.member)
         if isinstance(entry.request, SignedJoin):
             self._joins[new.subject] = entry.request.sha256
+            self._joined_ever.add(new.subject)
             self._keys_seen.add(entry.request.request.public_key)
         if new.kind in {"leave", "evict"}:
             del self._joins[new.subject]

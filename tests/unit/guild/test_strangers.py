@@ -264,3 +264,52 @@ async def test_a_stranger_that_invents_an_epoch_stays_one(autojump_clock):
 
         assert refused(world, "b") == {"not_a_member": 10}
         assert world.guilds["b"].stats()["guild.catch_ups"] == 1
+
+
+async def test_one_peer_cannot_use_up_a_guilds_joins_by_coming_and_going(
+    autojump_clock,
+):
+    async with open_guild_world(WITH_STRANGER) as world:
+        guild_id = await world.form(max_members=6)
+        log = book_of(world, "a").find(guild_id).log
+        ask, codes = world.peers["s"].request, Counter()
+        for _ in range(20):
+            try:
+                body = join_request(world, "s", guild_id)
+                await ask(id_of("a"), "guild_join", body)
+            except RemoteError as exc:
+                codes[exc.remote_code] += 1
+                continue
+            signed = sign_leave(
+                identity_of("s"),
+                guild_id=guild_id,
+                join_sha256=log.join_sha256(id_of("s")),
+            )
+            body = pb.Leave(guild_id=guild_id, request=signed).SerializeToString()
+            await ask(id_of("a"), "guild_leave", body)
+
+        assert codes == {"overloaded": 15}
+        assert log.version == 3 + 2 * 5
+
+
+async def test_ten_thousand_leaves_of_one_member_cost_little(autojump_clock):
+    async with open_guild_world() as world:
+        guild_id = await world.form()
+        handler = world.guilds["a"]._founder._on_leave
+        kept = []
+
+        async def keep(message):
+            kept.append(message)
+            return b""
+
+        world.peers["a"].handle("guild_leave", keep)
+        body = pb.Leave(guild_id=guild_id, request=b"\xff").SerializeToString()
+        await world.peers["c"].request(id_of("a"), "guild_leave", body)
+        codes = Counter()
+        for _ in range(10_000):
+            try:
+                await handler(kept[0])
+            except ZeroStateError as exc:
+                codes[exc.code] += 1
+
+        assert codes == {"guild_log": 128, "overloaded": 10_000 - 128}
