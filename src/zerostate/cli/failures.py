@@ -17,6 +17,12 @@ EXIT_INPUT: Final = 2
 EXIT_ENVIRONMENT: Final = 3
 """The machine: a port in use, something missing, another operating system."""
 
+EXIT_CONTRADICTED: Final = 4
+"""What was to be verified is wrong."""
+
+EXIT_UNDECIDED: Final = 5
+"""What was to be verified can be neither confirmed nor contradicted here."""
+
 EXIT_INTERRUPTED: Final = 130
 """Ctrl-C before the command was done (128 + SIGINT, as shells count)."""
 

@@ -21,6 +21,7 @@ from zerostate.cli.failures import (
 from zerostate.cli.guild import guild_app
 from zerostate.cli.node import node_app
 from zerostate.cli.output import flush_output, prepare_output, print_json, tell
+from zerostate.cli.task import task_app
 from zerostate.errors import ConfigError, InternalError, OutputError, ZeroStateError
 
 # Nothing heavy is imported above: each command loads what it needs when it is called.
@@ -35,6 +36,7 @@ trace_app = typer.Typer(help="Look at stored traces.")
 app.add_typer(trace_app, name="trace")
 app.add_typer(node_app, name="node")
 app.add_typer(guild_app, name="guild")
+app.add_typer(task_app, name="task")
 
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Show logs, and tracebacks of bugs.")

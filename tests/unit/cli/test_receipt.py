@@ -1,0 +1,155 @@
+"""``zerostate task verify`` on files: verdicts, exit codes, what is told."""
+
+import dataclasses
+import hashlib
+import json
+
+import pytest
+
+from zerostate.cli.main import main
+from zerostate.evidence.identity import Identity
+from zerostate.evidence.receipt import Receipt, seal_receipt
+from zerostate.execution.manifest import Manifest, PriceTerms
+from zerostate.execution.signed_manifest import manifest_sha256, seal_manifest
+from zerostate.units import Minor
+
+EXECUTOR, REQUESTER = Identity(bytes([1]) * 32), Identity(bytes([2]) * 32)
+FILES = {"module": b"a module", "input": b"an input", "output": b"an output"}
+
+
+def sha256(name):
+    return hashlib.sha256(FILES[name]).hexdigest()
+
+
+MANIFEST = seal_manifest(
+    REQUESTER,
+    Manifest(
+        name="task",
+        version="1",
+        module_sha256=sha256("module"),
+        price=PriceTerms(base=10, per_gigafuel=5, max_total=100),
+    ),
+)
+RECEIPT = Receipt(
+    task_id="task-" + "1" * 32,
+    trace_id="a" * 32,
+    guild_id="guild-" + "2" * 32,
+    requester=REQUESTER.peer_id,
+    executor=EXECUTOR.peer_id,
+    manifest_sha256=manifest_sha256(MANIFEST),
+    module_sha256=sha256("module"),
+    input_sha256=sha256("input"),
+    output_sha256=sha256("output"),
+    outcome="ok",
+    exit_code=0,
+    fuel_used=2_000_000_000,
+    memory_peak_bytes=131_072,
+    cpu_time_ns=90_000_000,
+    wall_time_ns=99_000_000,
+    started_unix_ns=1_800_000_000_000_000_000,
+    ended_unix_ns=1_800_000_000_099_000_000,
+    engine_version="wasmtime 50.0.1",
+    engine_config_sha256="7" * 64,
+    price=Minor(20),
+)
+
+
+@pytest.fixture
+def verify(tmp_path, capsys):
+    """Write the files, `changed` in them, and run the command with options."""
+
+    def run(*options, receipt=RECEIPT, **changed):
+        files = FILES | {
+            "receipt": seal_receipt(EXECUTOR, receipt),
+            "manifest": MANIFEST,
+        }
+        for name, data in (files | changed).items():
+            (tmp_path / name).write_bytes(data)
+        named = [f"--{name}={tmp_path / name}" for name in options if name in files]
+        flags = [option for option in options if option not in files]
+        arguments = ["task", "verify", str(tmp_path / "receipt"), *named, *flags]
+        code = main(arguments)
+        return code, capsys.readouterr()
+
+    return run
+
+
+ALL = ("manifest", "module", "input", "output")
+
+
+def test_a_receipt_that_agrees_with_all_files_is_confirmed(verify):
+    code, told = verify(*ALL)
+
+    assert code == 0
+    assert told.out.splitlines()[-1] == "The receipt is confirmed."
+    assert f"executor              {EXECUTOR.peer_id}" in told.out
+    assert told.err == ""
+
+
+def test_the_manifest_alone_is_enough(verify):
+    code, told = verify("manifest", "--json")
+
+    assert code == 0
+    verdict = json.loads(told.out)
+    assert (verdict["verdict"], verdict["reasons"]) == ("confirmed", [])
+    assert verdict["receipt"] == json.loads(json.dumps(dataclasses.asdict(RECEIPT)))
+    assert verdict["rerun"] is None
+
+
+@pytest.mark.parametrize("name", ["module", "input", "output", "manifest"])
+def test_another_file_contradicts_the_receipt(verify, name):
+    code, told = verify(*ALL, "--json", **{name: b"another"})
+
+    verdict = json.loads(told.out)
+    assert (code, verdict["verdict"]) == (4, "contradicted")
+    (reason,) = verdict["reasons"]
+    assert reason.startswith(f"{name}_sha256: ")
+
+
+def test_a_price_beyond_the_terms_contradicts_the_receipt(verify):
+    receipt = dataclasses.replace(RECEIPT, price=Minor(21))
+    code, told = verify(*ALL, receipt=receipt)
+
+    assert code == 4
+    assert told.out.splitlines()[-2:] == [
+        "The receipt is contradicted.",
+        "  price: 21, though the terms make it 20",
+    ]
+
+
+def test_a_receipt_with_a_changed_byte_is_contradicted_and_not_shown(
+    verify, tmp_path, capsys
+):
+    verify(*ALL)
+    sealed = bytearray((tmp_path / "receipt").read_bytes())
+    sealed[-1] ^= 1
+    (tmp_path / "receipt").write_bytes(sealed)
+    manifest = str(tmp_path / "manifest")
+    code = main(["task", "verify", str(tmp_path / "receipt"), "--manifest", manifest])
+
+    assert code == 4
+    first, reason = capsys.readouterr().out.splitlines()
+    assert first == "The receipt is contradicted."
+    assert reason.startswith("  receipt: ")
+
+
+def test_a_rerun_without_module_and_input_is_refused(verify):
+    code, told = verify("manifest", "input", "--rerun", "--json")
+
+    assert code == 2
+    assert json.loads(told.out)["error"]["code"] == "config"
+    assert told.err.startswith("error: --rerun: name the --module")
+
+
+def test_what_speaks_against_a_receipt_spares_the_rerun(verify):
+    code, told = verify(*ALL, "--rerun", "--json", output=b"another")
+
+    verdict = json.loads(told.out)
+    assert (code, verdict["rerun"]) == (4, None)
+
+
+def test_a_missing_file_is_named(verify, tmp_path, capsys):
+    code, told = verify("manifest", f"--module={tmp_path / 'none'}")
+
+    assert code == 2
+    assert f"error: module {tmp_path / 'none'}: No such file" in told.err
