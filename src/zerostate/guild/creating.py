@@ -199,6 +199,9 @@ class Founder:
         if guild.log.has_joined(member.peer_id):
             self._returns.charge(member.peer_id)
         self._check_fits(guild, member, is_back=is_back)
+        at_unix_ns = self._parts.clock.wall_ns()
+        # Before anything is signed: nobody is evicted for a join that is refused.
+        guild.log.check_join(asked, at_unix_ns=at_unix_ns)
         others = [m for m in self._others(guild) if m.peer_id != member.peer_id]
         with self._parts.tracer.trace_key_exchange(
             guild.guild_id,
@@ -208,14 +211,11 @@ class Founder:
             forming=guild.forming,
         ):
             entries: list[bytes] = []
-            try:
-                if is_back:
-                    gone = self._append(guild, "evict", subject=member.peer_id)
-                    entries.append(gone)
-                entries.append(self._append(guild, "join", evidence=evidence))
-            finally:
-                if entries:
-                    self._tell(guild, entries, others)
+            if is_back:
+                gone = self._append(guild, "evict", at_unix_ns, subject=member.peer_id)
+                entries.append(gone)
+            entries.append(self._append(guild, "join", at_unix_ns, evidence=evidence))
+            self._tell(guild, entries, others)
             return self._wrap(guild, member)
 
     def _check_fits(self, guild: Guild, member: Member, *, is_back: bool) -> None:
@@ -268,11 +268,14 @@ class Founder:
         self,
         guild: Guild,
         kind: Kind,
+        at_unix_ns: int | None = None,
         *,
         subject: PeerId | None = None,
         evidence: bytes = b"",
     ) -> bytes:
         """Sign and take the next transition, with a new key if it begins an epoch.
+
+        Its time is `at_unix_ns`, or now.
 
         Raises:
             GuildError: The log's rules do not allow it; nothing was changed.
@@ -280,7 +283,7 @@ class Founder:
         parts = self._parts
         draft = guild.log.draft(
             kind,
-            at_unix_ns=parts.clock.wall_ns(),
+            at_unix_ns=parts.clock.wall_ns() if at_unix_ns is None else at_unix_ns,
             subject=subject,
             evidence=evidence,
         )

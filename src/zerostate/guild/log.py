@@ -12,7 +12,7 @@ join is refused after the guild's time is over; leaving, evicting and dissolving
 Pure: times are of the creator's clock and come in as arguments.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Self, final
 
 from zerostate.errors import GuildExpiredError, GuildFullError, GuildLogError
@@ -178,6 +178,26 @@ class GuildLog:
             evidence=evidence,
         )
 
+    def check_join(self, asked: SignedJoin, *, at_unix_ns: int) -> None:
+        """Check that a request to join would be taken now; nothing is changed.
+
+        A subject that is a member must be evicted before: that is assumed, of nobody
+        else.
+
+        Raises:
+            GuildLogError: ``empty``, ``guild``, ``dissolved``, or ``evidence``: used
+                before, too old, to another creator.
+            GuildFullError: The guild is full, or has taken all its joins.
+            GuildExpiredError: The guild's time is over.
+        """
+        if not self._entries:
+            raise GuildLogError("empty", f"nothing is known of {self.guild_id}")
+        asked_of = asked.request.guild_id
+        _require(asked_of == self.guild_id, "guild", f"of {asked_of}")
+        _require(not self.dissolved, "dissolved", f"{self.guild_id} has ended")
+        self._check_request(asked, max(at_unix_ns, self._last.at_unix_ns))
+        self._check_room([m for m in self._members if m.peer_id != asked.subject])
+
     def append(self, data: bytes) -> Membership:
         """Check that `data` continues the log, and take it; all or nothing.
 
@@ -234,18 +254,24 @@ class GuildLog:
     ) -> None:
         if not isinstance(request, SignedJoin):
             raise GuildLogError("evidence", "a join without a request to join")
-        if new.at_unix_ns >= self.expires_unix_ns:
+        self._check_request(request, new.at_unix_ns)
+        inside = any(member.peer_id == new.subject for member in self._members)
+        _require(not inside, "subject", f"{new.subject} is a member already")
+        self._check_room(self._members)
+
+    def _check_request(self, request: SignedJoin, at_unix_ns: int) -> None:
+        if at_unix_ns >= self.expires_unix_ns:
             raise GuildExpiredError(f"the time of {self.guild_id} is over")
         asked = request.request
         _require(asked.creator == self.creator, "evidence", "to another creator")
-        age_ns = abs(new.at_unix_ns - asked.at_unix_ns)
+        age_ns = abs(at_unix_ns - asked.at_unix_ns)
         fresh = age_ns <= MAX_REQUEST_AGE_S * NS_PER_S
         _require(fresh, "evidence", f"{age_ns // NS_PER_S} s from its entry")
         known = asked.public_key in self._keys_seen
         _require(not known, "evidence", "its key has joined before")
-        inside = any(member.peer_id == new.subject for member in self._members)
-        _require(not inside, "subject", f"{new.subject} is a member already")
-        if len(self._members) >= self.max_members:
+
+    def _check_room(self, members: Sequence[Member]) -> None:
+        if len(members) >= self.max_members:
             raise GuildFullError(f"{self.guild_id} has its {self.max_members} members")
         if len(self._keys_seen) >= MAX_JOINS:
             raise GuildFullError(f"{self.guild_id} has taken its {MAX_JOINS} joins")

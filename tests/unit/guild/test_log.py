@@ -278,6 +278,44 @@ def test_nobody_joins_when_the_time_is_over_but_all_may_go(founder):
     assert founder.log.dissolved
 
 
+def check(log, evidence, *, at_unix_ns=NOW_NS):
+    log.check_join(open_join(evidence), at_unix_ns=at_unix_ns)
+
+
+def test_a_join_is_checked_as_if_its_subject_had_been_evicted():
+    founder = Founder(max_members=2)
+    founder.join(ALICE)
+    version = founder.log.version
+
+    check(founder.log, join_request(ALICE))
+    with pytest.raises(GuildFullError, match="its 2 members"):
+        check(founder.log, join_request(BOB))
+    assert founder.log.version == version
+
+
+def test_a_join_that_would_be_refused_is_told_before(founder):
+    used = join_request(ALICE)
+    founder.log.append(founder.signed("join", evidence=used))
+    log = founder.log
+
+    for evidence, reason in (
+        (used, "its key has joined before"),
+        (join_request(ALICE, at_unix_ns=NOW_NS - WINDOW_NS - 1), "from its entry"),
+        (join_request(ALICE, creator=BOB.peer_id), "to another creator"),
+        (join_request(ALICE, guild_id=OTHER_GUILD), f"of {OTHER_GUILD}"),
+    ):
+        with pytest.raises(GuildLogError, match=reason):
+            check(log, evidence)
+    over_ns = NOW_NS + TTL_NS
+    with pytest.raises(GuildExpiredError):
+        check(log, join_request(BOB, at_unix_ns=over_ns), at_unix_ns=over_ns)
+    with pytest.raises(GuildLogError, match="nothing is known"):
+        check(GuildLog(GUILD, CREATOR.peer_id), used)
+    founder.dissolve()
+    with pytest.raises(GuildLogError, match="has ended"):
+        check(log, join_request(BOB))
+
+
 # Old requests
 
 
