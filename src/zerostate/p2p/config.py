@@ -69,7 +69,7 @@ class P2PConfig:
     """Connections that this peer passes on at once, some 150 KiB each."""
 
     relay_max_circuits_per_peer: int = 16
-    """Those of them with the same peer at one end."""
+    """Those of them with the same peer at one end; not more than in all."""
 
     relay_circuit_s: float = 3600.0
     """Longest life of a relayed connection, in seconds; then its ends must dial anew."""
@@ -94,7 +94,7 @@ class P2PConfig:
     random, so that many peers do not dial as one."""
 
     redial_cap_s: float = 30.0
-    """Longest pause between two dials, in seconds."""
+    """Longest pause between two dials, in seconds; not below `redial_after_s`."""
 
     ping_interval_s: float = 1.0
     """Pause between two pings of one peer, in seconds."""
@@ -129,8 +129,8 @@ class P2PConfig:
 
     gossip_author_rate_per_s: float = 200.0
     """Messages of one author that are acted on and forwarded per second, twice as many
-    at once after a pause. Beyond that they are refused and counted. Not below the
-    others' `gossip_rate_per_s`."""
+    at once after a pause. Beyond that they are refused and counted. Not below
+    `gossip_rate_per_s`, this peer's own and, if it is to hear them, the others'."""
 
     gossip_forwarder_rate_per_s: float = 1000.0
     """Messages that one neighbour may bring per second, whoever wrote them, twice as
@@ -178,6 +178,10 @@ class P2PConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 yield f"p2p.{name}: {value} is not between {low} and {high}"
+        for name, bound in _AT_MOST:
+            value, most = getattr(self, name), getattr(self, bound)
+            if value > most:
+                yield f"p2p.{name}: {value} is more than p2p.{bound}, {most}"
 
 
 def _refused(
@@ -224,4 +228,10 @@ _RANGES: Final = (
     ("dht_refresh_interval_s", 1.0, 21_600.0),
     ("advertise_interval_s", 1.0, 21_600.0),
     ("max_dht_operations", 1, 256),
+)
+
+_AT_MOST: Final = (
+    ("relay_max_circuits_per_peer", "relay_max_circuits"),
+    ("redial_after_s", "redial_cap_s"),
+    ("gossip_rate_per_s", "gossip_author_rate_per_s"),
 )

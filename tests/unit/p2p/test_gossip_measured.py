@@ -118,7 +118,9 @@ def test_what_has_no_number_is_not_followed():
 
 def test_a_flood_is_let_through_at_its_rate_and_peers_do_not_share_one():
     clock = FakeClock()
-    config = P2PConfig(gossip_author_rate_per_s=5, gossip_forwarder_rate_per_s=10)
+    config = P2PConfig(
+        gossip_rate_per_s=5, gossip_author_rate_per_s=5, gossip_forwarder_rate_per_s=10
+    )
     gate = FloodGate(config, clock)
 
     assert [gate.may_write(A) for _ in range(11)] == [True] * 10 + [False]
@@ -185,7 +187,7 @@ async def test_a_message_that_is_too_large_leaves_no_gap(autojump_clock):
 async def test_an_author_that_writes_too_much_is_refused_and_not_forwarded(
     autojump_clock,
 ):
-    config = P2PConfig(gossip_author_rate_per_s=2)
+    config = P2PConfig(gossip_rate_per_s=2, gossip_author_rate_per_s=2)
     async with open_memory_peers(3, config=config, clock=FakeClock(), chain=True) as (
         alice,
         bob,
@@ -216,7 +218,7 @@ async def test_a_neighbour_that_brings_too_much_is_not_even_verified(autojump_cl
 
 
 async def test_who_repeats_anothers_messages_does_not_use_up_its_rate(autojump_clock):
-    config = P2PConfig(gossip_author_rate_per_s=1)
+    config = P2PConfig(gossip_rate_per_s=1, gossip_author_rate_per_s=1)
     clock = FakeClock()
     async with open_memory_peers(2, config=config, clock=clock) as (alice, bob):
         await subscribe([alice, bob])

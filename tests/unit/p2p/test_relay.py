@@ -188,7 +188,7 @@ async def test_a_frozen_relay_is_found_and_its_circuits_with_it(autojump_clock):
 
 
 async def test_a_full_relay_fails_the_dial_with_its_reason(autojump_clock):
-    async with open_world(relay_max_circuits=1) as world:
+    async with open_world(relay_max_circuits=1, relay_max_circuits_per_peer=1) as world:
         dave = await world.open(Identity(b"d" * 32), CONFIG)
         address = world.nodes[BOB].addresses[0]
         await world.nodes[ALICE].connect(address)
