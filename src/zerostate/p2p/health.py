@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
+from zlib import crc32
 
 import trio
 
@@ -26,8 +27,9 @@ PING_TIMEOUT_S: Final = 5.0
 silent peer up by then (with the default settings)."""
 
 FIRST_CHECK_S: Final = 1.0
-"""A peer that has just connected is checked after this, in seconds; not at once,
-because what it connected for comes first."""
+"""A peer that has just connected is checked after this, in seconds, and a part of the
+interval that differs from peer to peer; not at once, because what it connected for
+comes first."""
 
 MAX_REPORTS: Final = 1024
 """Peers whose last report is kept; the one checked longest ago goes first."""
@@ -97,6 +99,7 @@ class Health:
         pings: Shared with the watchdog.
         clocks: Measures clock offsets.
         presence: Who is connected.
+        me: Our own peer id.
         tracer: Opens ``p2p.health_check``.
         clock: Stamps reports.
         interval_s: Between two checks of one peer, in seconds; 0 for none but those
@@ -110,6 +113,7 @@ class Health:
         clocks: ClockMeasurer,
         presence: Presence,
         *,
+        me: PeerId,
         tracer: P2PTracer,
         clock: Clock,
         interval_s: float,
@@ -118,6 +122,7 @@ class Health:
         self._pings = pings
         self._clocks = clocks
         self._presence = presence
+        self._me = me
         self._tracer = tracer
         self._clock = clock
         self._interval_s = interval_s
@@ -125,6 +130,7 @@ class Health:
         self._reports: OrderedDict[PeerId, HealthReport] = OrderedDict()
         self._buckets = [0] * (len(ROUND_TRIP_BOUNDS_S) + 1)
         self._sum_s = 0.0
+        self._one_at_a_time = trio.Lock()
 
     async def check(self, peer_id: PeerId) -> HealthReport:
         """Check a connected peer now.
@@ -148,7 +154,11 @@ class Health:
         return RoundTrips(tuple(self._buckets), self._sum_s)
 
     async def watch(self, peer_id: PeerId) -> None:
-        """Check `peer_id` soon, and then regularly until its present stay ends."""
+        """Check `peer_id` now and again until its present stay ends.
+
+        The first time after `FIRST_CHECK_S` to an interval more, so that peers that
+        connect at once are not checked at once; and never two peers together.
+        """
         if not self._interval_s:
             return
         lost = trio.Event()
@@ -159,7 +169,11 @@ class Health:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(note_loss)
-            pause_s = min(FIRST_CHECK_S, self._interval_s)
+            # At a moment of its own for each peer: many that connected at once would
+            # otherwise be checked at once, now and ever after, and keep each other so
+            # busy that watchdogs take them for lost.
+            share = crc32(f"{self._me} {peer_id}".encode()) / (1 << 32)
+            pause_s = min(FIRST_CHECK_S, self._interval_s) + share * self._interval_s
             while True:
                 with trio.move_on_after(pause_s) as scope:
                     await lost.wait()
@@ -171,7 +185,8 @@ class Health:
 
     async def _check_in_background(self, peer_id: PeerId) -> None:
         try:
-            await self._check(peer_id, is_background=True)
+            async with self._one_at_a_time:
+                await self._check(peer_id, is_background=True)
         except P2PError as exc:
             _logger.warning("health check of %s failed: %s", peer_id, exc)
         except Exception:  # top of a background task: the node stays up

@@ -60,9 +60,9 @@ async def test_who_is_not_connected_cannot_be_checked(autojump_clock):
         assert alice.node.stats()["health.failed.peer_unreachable"] == 1
 
 
-async def test_a_connected_peer_is_checked_soon_and_then_regularly(autojump_clock):
+async def test_a_connected_peer_is_checked_regularly(autojump_clock):
     async with open_memory_peers(2, config=REGULAR) as (alice, bob):
-        await trio.sleep(2)
+        await trio.sleep(31.5)
         (first,) = checks(alice)
         assert first.parent is None
         assert first.attributes[attr.BACKGROUND] is True
@@ -70,6 +70,16 @@ async def test_a_connected_peer_is_checked_soon_and_then_regularly(autojump_cloc
 
         assert len(checks(alice)) == len(checks(bob)) == 3
         assert len({span.context.trace_id for span in checks(alice)}) == 3
+
+
+async def test_peers_that_connect_at_once_are_not_checked_at_once(autojump_clock):
+    async with open_memory_peers(8, config=REGULAR) as (hub, *_):
+        await trio.sleep(31.5)
+
+        starts = sorted(span.start_time for span in checks(hub))
+        assert len(starts) == 7
+        ends = sorted(span.end_time for span in checks(hub))
+        assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
 
 
 async def test_checks_end_with_the_connection_and_begin_with_the_next(autojump_clock):
@@ -83,7 +93,7 @@ async def test_checks_end_with_the_connection_and_begin_with_the_next(autojump_c
             await trio.sleep(0.1)
             await alice.node.disconnect(bob.peer_id)
         await alice.node.connect(bob.node.addresses[0])
-        await trio.sleep(29)
+        await trio.sleep(31.5)
 
         assert len(checks(alice)) == 1
 
