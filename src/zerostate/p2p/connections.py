@@ -1,6 +1,7 @@
 """Making and ending connections, each with one span that tells the truth about it."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Final, final
 
 import trio
@@ -10,6 +11,7 @@ from zerostate.ids import PeerId
 from zerostate.p2p.access import AccessList
 from zerostate.p2p.address import PeerAddress, parse_peer_address
 from zerostate.p2p.config import P2PConfig
+from zerostate.p2p.dht_stays import DhtStays
 from zerostate.p2p.host import Host
 from zerostate.p2p.lines import Lines
 from zerostate.p2p.presence import Presence
@@ -22,6 +24,9 @@ bound for a close that nobody can cancel."""
 MAX_REMEMBERED: Final = 1024
 """Peers of whom a direct address that worked is remembered; the oldest goes first.
 Some 300 KiB."""
+
+Connect = Callable[[str], Awaitable[PeerId]]
+"""Connects to the peer at an address."""
 
 
 @final
@@ -56,10 +61,40 @@ class Connections:
         self._counts = counts
         self._being_closed: set[PeerId] = set()
         self._direct: dict[PeerId, PeerAddress] = {}
+        self._dht_stays = DhtStays(
+            config.max_connections, host=host, presence=presence, lines=lines
+        )
         access.watch_bans(self._banned)
 
     async def connect(self, address: str) -> PeerId:
         """See `zerostate.p2p.node.PeerNode.connect`."""
+        peer_id = await self._connect(address, self.connect)
+        self._dht_stays.adopt(peer_id)
+        return peer_id
+
+    async def connect_for_dht(self, address: str) -> PeerId:
+        """Connect as `connect` does, for a request of the DHT.
+
+        Such connections take only a part of ``max_connections``; for one more, the
+        oldest that nobody else wants is ended.
+
+        Raises:
+            OverloadedError: As of `connect`; or the part is full, and all are in use.
+        """
+        peer_id = parse_peer_address(address).peer_id
+        if peer_id in self._presence:
+            return peer_id
+        while self._dht_stays.is_full:
+            idle = self._dht_stays.idle()
+            if idle is None:
+                self._counts["connections.refused.dht_limit"] += 1
+                raise OverloadedError("the DHT has its part of max_connections")
+            self._counts["connections.ended.dht_idle"] += 1
+            await self.close(idle)
+        with self._dht_stays.dialling(peer_id):
+            return await self._connect(address, self.connect_for_dht)
+
+    async def _connect(self, address: str, connect: Connect) -> PeerId:
         parsed = parse_peer_address(address)
         peer_id = parsed.peer_id
         if self._me in (peer_id, parsed.relay):
@@ -69,7 +104,7 @@ class Connections:
             return peer_id
         if parsed.relay is not None and await self._connect_directly(peer_id):
             return peer_id
-        await self._dial(parsed)
+        await self._dial(parsed, connect)
         return peer_id
 
     def _is_connected(self, address: PeerAddress) -> bool:
@@ -83,13 +118,13 @@ class Connections:
         if address is None:
             return False
         try:
-            await self._dial(address)
+            await self._dial(address, self.connect)
         except PeerUnreachableError:
             self._direct.pop(peer_id, None)
             return False
         return True
 
-    async def _dial(self, address: PeerAddress) -> None:
+    async def _dial(self, address: PeerAddress, connect: Connect) -> None:
         if address.peer_id not in self._presence:
             self._check_room()
         with self._tracer.trace_connection(
@@ -101,10 +136,12 @@ class Connections:
                 # Requests that come now take the direct way, also if there was none.
                 self._lines.renew(address.peer_id)
             else:
-                await self._dial_through(address, address.relay)
+                await self._dial_through(address, address.relay, connect)
 
-    async def _dial_through(self, address: PeerAddress, relay: PeerId) -> None:
-        await self.connect(str(address.of_relay()))
+    async def _dial_through(
+        self, address: PeerAddress, relay: PeerId, connect: Connect
+    ) -> None:
+        await connect(str(address.of_relay()))
         with self._tracer.trace_relay("dial", self._me, address.peer_id, relay=relay):
             await self._host.connect(str(address))
 
