@@ -111,7 +111,7 @@ class ControlClient:
             if not line:
                 raise PeerLostError(f"{self._name} went away during {method!r}")
             return json.loads(line)
-        except ValueError as exc:
+        except (RecursionError, ValueError) as exc:
             raise ProcessError(
                 f"{self._name} answered {method!r} with a malformed line"
             ) from exc

@@ -141,7 +141,7 @@ class QueryClient:
             raise QueryError(f"{self._base_url} said {status}: {said}")
         try:
             answer: object = json.loads(body)
-        except ValueError as exc:
+        except (RecursionError, ValueError) as exc:
             raise QueryError(f"{self._base_url} is not a tracing stack") from exc
         return answer
 
@@ -200,7 +200,7 @@ def _is_api_error(body: bytes) -> bool:
     """Tell Jaeger's own 404 from that of any other server, which has no such path."""
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (RecursionError, ValueError):
         return False
     return isinstance(answer, dict) and isinstance(answer.get("error"), dict)
 

@@ -106,7 +106,7 @@ def _data_dir(settings: Path) -> Path:
     try:
         with settings.open("rb") as file:
             document = json.loads(file.read(MAX_SETTINGS_BYTES))
-    except (OSError, ValueError) as exc:
+    except (OSError, RecursionError, ValueError) as exc:
         raise ConfigError(
             f"--node: {settings}: neither a directory nor a socket nor a node's settings"
         ) from exc

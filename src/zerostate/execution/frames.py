@@ -57,7 +57,7 @@ def decode_header(data: bytes) -> dict[str, Any]:
     """
     try:
         header = json.loads(data)
-    except ValueError as exc:
+    except (RecursionError, ValueError) as exc:
         raise FrameError("the header is not JSON") from exc
     if not isinstance(header, dict):
         raise FrameError("the header is not a JSON object")

@@ -178,7 +178,7 @@ class ControlServer:
     def _parse(self, line: bytes) -> tuple[object, Method, Params]:
         try:
             request = json.loads(line)
-        except ValueError as exc:
+        except (RecursionError, ValueError) as exc:
             raise InvalidQueryError("a request is one line of JSON") from exc
         if not isinstance(request, dict):
             raise InvalidQueryError("a request is a JSON object")

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -132,7 +132,13 @@ class ExecutorHistory:
                 parse_peer_id(peer): _record(counts)
                 for peer, counts in document["executors"].items()
             }
-        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        except (
+            AttributeError,
+            KeyError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as exc:
             raise StoreCorruptError(f"not a history of executors: {exc}") from exc
         if version != _VERSION or len(records) > MAX_EXECUTORS:
             raise StoreCorruptError(
@@ -143,29 +149,41 @@ class ExecutorHistory:
 
 
 @asynccontextmanager
-async def open_history(path: Path) -> AsyncIterator[ExecutorHistory]:
+async def open_history(
+    path: Path, *, write: Callable[[Path, bytes], None] | None = None
+) -> AsyncIterator[ExecutorHistory]:
     """Give the history in the file `path`, and keep the file as the history changes.
 
     Where nothing can be read, it begins anew; where nothing can be written, it is kept
     in memory only. Both are logged: work goes on without it.
+
+    Args:
+        path: The file.
+        write: Writes it, in a thread, and never twice at once; None takes `replace_file`.
     """
     history = await trio.to_thread.run_sync(_load, path)
-    keeper = _Keeper(path, history)
-    async with open_background() as nursery:
-        start_clean(nursery, keeper.run)
-        try:
+    keeper = _Keeper(path, history, write or replace_file)
+    try:
+        async with open_background() as nursery:
+            start_clean(nursery, keeper.run)
             yield history
-        finally:
-            nursery.cancel_scope.cancel()
-            keeper.finish()
+    finally:
+        # Not before the keeper is gone: both would write the same draft.
+        keeper.finish()
 
 
 class _Keeper:
     """Writes a history to its file."""
 
-    def __init__(self, path: Path, history: ExecutorHistory) -> None:
+    def __init__(
+        self,
+        path: Path,
+        history: ExecutorHistory,
+        write: Callable[[Path, bytes], None],
+    ) -> None:
         self._path = path
         self._history = history
+        self._write_file = write
         self._tried = history.as_bytes()
 
     async def run(self) -> None:
@@ -185,7 +203,7 @@ class _Keeper:
     def _write(self, data: bytes) -> None:
         self._tried = data
         try:
-            replace_file(self._path, data)
+            self._write_file(self._path, data)
         except StoreUnavailableError as exc:
             _logger.warning("how executors did is not kept: %s", exc)
 

@@ -82,6 +82,8 @@ def test_a_trace_that_is_not_stored_is_told(answer):
     [
         (500, b"oops"),
         (200, b"<html>"),
+        (200, b"[" * 60_000),
+        (404, b"[" * 60_000),
         (200, {"result": 1}),
         (403, b"no"),
         (404, {"detail": "x"}),

@@ -46,6 +46,7 @@ def test_without_either_it_is_asked_which_node(environ):
     ("content", "says"),
     [
         (b"not json", "neither a directory nor a socket nor a node's settings"),
+        (b"[" * 100_000, "neither a directory nor a socket"),
         (b"[]", "a node's settings name a data_dir"),
         (b'{"data_dir": 1}', "a node's settings name a data_dir"),
         (None, "No such file or directory"),

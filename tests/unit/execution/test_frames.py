@@ -32,7 +32,7 @@ def test_a_frame_over_its_bounds_is_neither_written_nor_read():
         decode_prefix(b"\xff" * PREFIX_BYTES)
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b"[" * 60_000])
 def test_a_header_is_a_json_object(data):
     with pytest.raises(FrameError):
         decode_header(data)

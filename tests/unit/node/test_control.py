@@ -98,6 +98,7 @@ async def test_a_bug_is_answered_and_the_node_stays_up(client, caplog):
     "line",
     [
         b"{",
+        b"[" * 100_000,
         b"[]",
         b'{"method": "none"}',
         b'{"method": 1}',

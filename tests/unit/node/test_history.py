@@ -2,10 +2,13 @@
 
 import json
 import stat
+import threading
+from contextlib import ExitStack
 from fractions import Fraction
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from zerostate.errors import StoreCorruptError, StoreUnavailableError
 from zerostate.evidence.identity import Identity
@@ -90,6 +93,7 @@ def test_a_file_from_before_declined_tasks_counted_has_none():
         b"",
         b"[]",
         b"\xff",
+        b"[" * 100_000,
         json.dumps({"version": 2, "executors": {}}).encode(),
         json.dumps({"version": 1}).encode(),
         json.dumps({"version": 1, "executors": {"nobody": GOOD}}).encode(),
@@ -124,6 +128,38 @@ async def test_a_history_is_written_while_the_node_runs(tmp_path):
             while not path.exists():  # noqa: ASYNC110  # a file has no event
                 await trio.sleep(0.01)
         assert ExecutorHistory.from_bytes(path.read_bytes()).of(ANN) == Record(lost=1)
+
+
+async def test_at_the_end_nothing_is_written_while_a_write_is_under_way(
+    tmp_path, nursery
+):
+    path = tmp_path / "executors.json"
+    begun, may_end, busy = threading.Event(), threading.Event(), threading.Lock()
+    at_once = []
+
+    def write(to, data):
+        if not busy.acquire(blocking=False):
+            at_once.append(data)
+            return
+        with ExitStack() as stack:
+            stack.callback(busy.release)
+            begun.set()
+            may_end.wait(10)
+            replace_file(to, data)
+
+    async def end_write():
+        await wait_all_tasks_blocked(0.05)
+        may_end.set()
+
+    async with open_history(path, write=write) as history:
+        history.note(ANN, "lost")
+        await trio.to_thread.run_sync(begun.wait, 10)
+        history.note(BEN, "late")
+        nursery.start_soon(end_write)
+
+    assert at_once == []
+    kept = ExecutorHistory.from_bytes(path.read_bytes())
+    assert (kept.of(ANN), kept.of(BEN)) == (Record(lost=1), Record(late=1))
 
 
 async def test_where_nothing_was_noted_nothing_is_written(tmp_path):

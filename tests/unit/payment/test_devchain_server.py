@@ -117,6 +117,7 @@ def test_a_genesis_file_says_who_has_how_much(tmp_path):
     [
         ("[]", "not an object"),
         ("{", "not JSON"),
+        ("[" * 60_000, "not JSON"),
         ('{"money": 1}', "money: unknown"),
         ('{"chain_id": 0}', "chain_id: 0"),
         ('{"chain_id": true}', "chain_id: True"),

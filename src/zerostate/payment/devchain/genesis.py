@@ -54,7 +54,7 @@ def load_genesis(path: Path) -> Genesis:
         content = json.loads(data)
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
+    except (RecursionError, ValueError) as exc:
         raise ConfigError(f"{path}: not JSON: {exc}") from exc
     return parse_genesis(content, str(path))
 
