@@ -17,6 +17,7 @@ from zerostate.p2p._libp2p.building import build_gossip, build_host
 from zerostate.p2p._libp2p.host import Libp2pHost
 from zerostate.p2p.config import P2PConfig
 from zerostate.p2p.host import Host, HostListener, HostOpener
+from zerostate.p2p.logs import keep_libp2p_quiet
 from zerostate.p2p.tasks import open_background, start_clean
 
 STOP_TIMEOUT_S: Final = 3.0
@@ -28,6 +29,7 @@ _logger: Final = logging.getLogger("zerostate.p2p")
 
 def libp2p_host(config: P2PConfig, identity: Identity) -> HostOpener:
     """Return what opens a libp2p host for `identity`."""
+    keep_libp2p_quiet()
 
     @asynccontextmanager
     async def open_host(listener: HostListener) -> AsyncIterator[Host]:
