@@ -15,6 +15,7 @@ from zerostate.guild import messages_pb2 as pb
 from zerostate.guild.bodies import parse, parse_id
 from zerostate.guild.book import Guild
 from zerostate.guild.budget import RequestBudget
+from zerostate.guild.config import MAX_TTL_S
 from zerostate.guild.keys import MemberKey, new_member_key, unwrap_key
 from zerostate.guild.liveness import Heart
 from zerostate.guild.log import GuildLog
@@ -36,6 +37,10 @@ DIAL_RATE_PER_S: Final = 0.1
 
 DIAL_BURST: Final = 4.0
 """Dials that one announcing peer may make us do at once."""
+
+MAX_CLOCKS_APART_S: Final = 120.0
+"""By how much a guild's life may seem longer than `MAX_TTL_S`, in seconds: as far apart as
+two peers' clocks may be for one to join the other."""
 
 _logger: Final = logging.getLogger("zerostate.guild")
 
@@ -64,10 +69,11 @@ class Joiner:
             return False
         book, config = self._parts.book, self._parts.config
         offers = set(config.capabilities) & set(announcement.wanted)
+        left_s = (announcement.expires_unix_ns - self._parts.clock.wall_ns()) / NS_PER_S
         return (
             (bool(offers) or config.observes)
             and announcement.creator == message.author
-            and announcement.expires_unix_ns > self._parts.clock.wall_ns()
+            and 0 < left_s <= MAX_TTL_S + MAX_CLOCKS_APART_S
             and len(book) + len(self._parts.joining) < config.max_guilds
             and book.created_by(message.author) < max(1, config.max_guilds // 2)
         )
@@ -131,6 +137,8 @@ class Joiner:
             log.append(entry)
             # Two signatures each: a long log must not hold up everybody else.
             await trio.lowlevel.checkpoint()
+        if log.expires_unix_ns != announcement.expires_unix_ns:
+            raise GuildError(f"{guild_id} lasts for another time than was announced")
         member = log.membership.find(self._me)
         if member is None or member.public_key != key.public:
             raise GuildError(
