@@ -72,6 +72,15 @@ class Connections:
         self._dht_stays.adopt(peer_id)
         return peer_id
 
+    async def connect_again(self, address: str) -> PeerId:
+        """Connect as `connect` does, to a peer that is kept connected.
+
+        Its spans are marked as nobody's work: a dead peer is dialled for ever.
+        """
+        peer_id = await self._connect(address, self.connect_again, is_background=True)
+        self._dht_stays.adopt(peer_id)
+        return peer_id
+
     async def connect_for_dht(self, address: str) -> PeerId:
         """Connect as `connect` does, for a request of the DHT.
 
@@ -94,7 +103,9 @@ class Connections:
         with self._dht_stays.dialling(peer_id):
             return await self._connect(address, self.connect_for_dht)
 
-    async def _connect(self, address: str, connect: Connect) -> PeerId:
+    async def _connect(
+        self, address: str, connect: Connect, *, is_background: bool = False
+    ) -> PeerId:
         parsed = parse_peer_address(address)
         peer_id = parsed.peer_id
         if self._me in (peer_id, parsed.relay):
@@ -102,9 +113,11 @@ class Connections:
         self._access.check_dial(peer_id)
         if self._is_connected(parsed):
             return peer_id
-        if parsed.relay is not None and await self._connect_directly(peer_id):
+        if parsed.relay is not None and await self._connect_directly(
+            peer_id, is_background=is_background
+        ):
             return peer_id
-        await self._dial(parsed, connect)
+        await self._dial(parsed, connect, is_background=is_background)
         return peer_id
 
     def _is_connected(self, address: PeerAddress) -> bool:
@@ -113,22 +126,24 @@ class Connections:
         path = self._host.path(address.peer_id)
         return path is None or path.relay is None or address.relay is not None
 
-    async def _connect_directly(self, peer_id: PeerId) -> bool:
+    async def _connect_directly(self, peer_id: PeerId, *, is_background: bool) -> bool:
         address = self._direct.get(peer_id)
         if address is None:
             return False
         try:
-            await self._dial(address, self.connect)
+            await self._dial(address, self.connect, is_background=is_background)
         except PeerUnreachableError:
             self._direct.pop(peer_id, None)
             return False
         return True
 
-    async def _dial(self, address: PeerAddress, connect: Connect) -> None:
+    async def _dial(
+        self, address: PeerAddress, connect: Connect, *, is_background: bool
+    ) -> None:
         if address.peer_id not in self._presence:
             self._check_room()
         with self._tracer.trace_connection(
-            address.peer_id, "establish", address=address
+            address.peer_id, "establish", address=address, is_background=is_background
         ):
             if address.relay is None:
                 await self._host.connect(str(address))

@@ -171,7 +171,7 @@ def _assemble(
         config,
         identity.peer_id,
         presence,
-        connect=connections.connect,
+        connect=connections.connect_again,
         nursery=nursery,
         counts=counts,
     )

@@ -61,6 +61,7 @@ class P2PTracer(LayerTracer):
         address: PeerAddress | None = None,
         reason: CloseReason | None = None,
         stood_s: float | None = None,
+        is_background: bool = False,
     ) -> AbstractContextManager[Span]:
         """Cover a dial, or the end of a stay with all that it sets free (INTERNAL).
 
@@ -73,8 +74,11 @@ class P2PTracer(LayerTracer):
             address: Where we dial.
             reason: Why it ends; what the other end caused is a trace of its own.
             stood_s: How long the stay lasted, in seconds.
+            is_background: A dial that this peer makes again and again by itself.
         """
-        attributes: _Attributes = {attr.PEER_ID: peer_id}
+        attributes: dict[str, str | int | float | bool] = {attr.PEER_ID: peer_id}
+        if is_background:
+            attributes[attr.BACKGROUND] = True
         if address is not None:
             attributes[attr.NETWORK_TRANSPORT] = "tcp"
             attributes[attr.NETWORK_PEER_ADDRESS] = address.ip

@@ -145,3 +145,25 @@ async def test_a_kept_peer_is_dialled_again_when_it_is_lost(autojump_clock):
                     await trio.sleep(0.1)
 
         assert alice.node.stats()["redial.losses"] == 3
+
+
+async def test_dials_of_a_kept_peer_are_marked_as_nobodys_work(autojump_clock):
+    async with open_memory_peers(2) as (alice, bob):
+        (address,) = bob.node.addresses
+        alice.node.keep_connected(f"/ip4/127.0.0.1/tcp/9/p2p/{address_of_nobody()}")
+        await alice.node.disconnect(bob.peer_id)
+        alice.node.keep_connected(address)
+        await trio.sleep(5)
+        again = [s for s in alice.recorder.spans if s.name.endswith("establish")]
+        assert len(again) > 2
+        assert all(span.attributes["zerostate.background"] is True for span in again)
+        alice.recorder.clear()
+
+        await alice.node.disconnect(bob.peer_id)
+        await alice.node.connect(address)
+        asked_for = alice.recorder.named("p2p.connection.establish")
+        assert "zerostate.background" not in asked_for.attributes
+
+
+def address_of_nobody():
+    return Identity(b"n" * 32).peer_id
