@@ -1,6 +1,6 @@
 """A gossip router that tells for whom a message was taken."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import final
 
@@ -31,11 +31,27 @@ class TellingRouter(GossipSub):
 
     @override
     def send_rpc(self, peer_id: ID, rpc: rpc_pb2.RPC, priority: bool = False) -> None:
-        """Queue `rpc` for a neighbour, and note what of it is watched."""
+        """Queue `rpc` for a neighbour, and note what of it is watched.
+
+        Without the signed record of our addresses, which py-libp2p puts into each: to
+        sign and verify it took a seventh of a busy peer's time, and who is connected
+        has our addresses from the identify protocol.
+        """
+        rpc.ClearField("senderRecord")
         if self.pubsub is not None and peer_id in self.pubsub.peer_queues:
             for taken in self._watched_in(rpc):
                 taken.add(peer_id)
         super().send_rpc(peer_id, rpc, priority)
+
+    @override
+    async def _emit_idontwant_for_message(
+        self, msg_id: bytes, topic_ids: Iterable[str]
+    ) -> None:
+        """Do not tell neighbours of a message that we have it.
+
+        For large messages that spares copies (gossipsub v1.2); ours are small, and the
+        word to each neighbour was as much traffic as the messages themselves.
+        """
 
     @override
     def _handle_dropped_rpc(self, peer_id: ID, rpc: rpc_pb2.RPC, reason: str) -> None:
