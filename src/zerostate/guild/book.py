@@ -15,7 +15,7 @@ from zerostate.guild.tracing import ParentContext
 from zerostate.ids import GuildId, PeerId
 from zerostate.telemetry import TraceCarrier
 
-EndReason = Literal["dissolved", "left", "evicted", "expired", "creator_lost"]
+EndReason = Literal["dissolved", "left", "evicted", "expired", "creator_lost", "forked"]
 
 END_REASONS: Final[tuple[EndReason, ...]] = get_args(EndReason)
 """Why a guild is over for this peer."""

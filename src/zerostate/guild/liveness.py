@@ -42,6 +42,10 @@ _ENDS: Final[dict[str, EndReason]] = {
 }
 """What the creator's refusal of a heartbeat says of the guild."""
 
+_TWO_STORIES: Final = frozenset({"fork", "chain"})
+"""Refusals of an entry that its creator signed, and that contradicts what we hold, which
+it signed too. Another's signature proves nothing of it."""
+
 _SILENCE: Final = (PeerLostError, PeerUnreachableError, RequestTimeoutError)
 
 _logger: Final = logging.getLogger("zerostate.guild")
@@ -119,7 +123,8 @@ class Heart:
 
         Raises:
             GuildError: One does not continue the log, or the key is not for us; what
-                came before it was taken.
+                came before it was taken. One that proves that the creator tells
+                different members different things has ended the guild here.
         """
         if guild.end_reason is not None:
             return
@@ -139,6 +144,9 @@ class Heart:
         try:
             guild.log.append(entry)
         except GuildLogError as exc:
+            if exc.reason in _TWO_STORIES:
+                _logger.warning("%s tells two stories: %s", guild.creator, exc)
+                self._parts.end(guild, "forked")
             if exc.reason != "known":
                 raise
 

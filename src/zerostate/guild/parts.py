@@ -34,6 +34,7 @@ _TOLD_REASONS: Final[dict[EndReason, LeaveReason]] = {
     "evicted": "evicted",
     "expired": "expired",
     "creator_lost": "creator_lost",
+    "forked": "forked",
 }
 """Ends of another's guild for which this peer opens a span: nothing else tells of
 them. That a guild was dissolved, or that we left, has its span already."""

@@ -23,7 +23,7 @@ from zerostate.telemetry import LayerTracer, TraceCarrier
 ParentContext = Context
 """A context of OpenTelemetry that a guild keeps, for a span that opens elsewhere."""
 
-LeaveReason = Literal["requested", "evicted", "expired", "creator_lost"]
+LeaveReason = Literal["requested", "evicted", "expired", "creator_lost", "forked"]
 """Why a member is one no longer."""
 
 DissolveReason = Literal["requested", "not_formed", "expired", "failed"]

@@ -101,17 +101,38 @@ async def test_only_its_creator_changes_or_dissolves_a_guild(autojump_clock):
             assert refused(world, name) == {"guild_log": 1, "guild_log.signer": 1}
 
 
-async def test_a_creator_cannot_tell_two_stories(autojump_clock):
+@pytest.mark.parametrize("reason", ["fork", "chain"])
+async def test_a_creator_that_tells_two_stories_loses_its_members(
+    reason, autojump_clock
+):
     async with open_guild_world() as world:
         guild_id = await world.form()
         held = book_of(world, "a").find(guild_id).log.since(2)[0]
         other = replace(open_transition(held).transition, at_unix_ns=2**62)
+        if reason == "chain":
+            next_one = {"kind": "evict", "version": 4, "epoch": 4, "evidence": b""}
+            other = replace(other, **next_one, member=None)
         forked = pb.Update(log=[sign_transition(identity_of("a"), other)])
         await publish(world, "a", guild_id, "guild_update", forked.SerializeToString())
 
-        assert set(world.views(guild_id).values()) == {(3, 3, "open")}
         for name in "bc":
-            assert refused(world, name) == {"guild_log": 1, "guild_log.fork": 1}
+            assert refused(world, name) == {"guild_log": 1, f"guild_log.{reason}": 1}
+            assert world.view(name, guild_id).end_reason == "forked"
+            assert world.guilds[name].stats()["guild.ended.forked"] == 1
+            assert topic_of(guild_id) not in world.host(name).topics
+        assert len(world.spans("guild.leave", leave_reason="forked")) == 2
+
+
+async def test_a_story_that_another_signed_ends_no_guild(autojump_clock):
+    async with open_guild_world() as world:
+        guild_id = await world.form()
+        held = book_of(world, "a").find(guild_id).log.since(2)[0]
+        forged = sign_transition(identity_of("c"), open_transition(held).transition)
+        update = pb.Update(log=[forged])
+        await publish(world, "a", guild_id, "guild_update", update.SerializeToString())
+
+        assert refused(world, "b") == {"guild_log": 1, "guild_log.signer": 1}
+        assert set(world.views(guild_id).values()) == {(3, 3, "open")}
 
 
 async def test_a_replayed_update_changes_nothing(autojump_clock):
