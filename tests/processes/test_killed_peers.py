@@ -118,7 +118,6 @@ def test_members_of_a_killed_creator_end_its_guild_with_a_reason(network):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="an executor works on for a creator who is gone")
 def test_an_executor_works_no_longer_for_a_creator_who_is_gone(network):
     executed = executions(network)
     before = ended_guilds(network["executor"])

@@ -5,19 +5,23 @@ import logging
 from collections import OrderedDict
 from typing import Final, final
 
+import trio
 from google.protobuf.message import DecodeError
 
 from zerostate.errors import (
     EvidenceError,
     ExecutionError,
     ExecutorBusyError,
+    GuildEndedError,
+    GuildNotFoundError,
+    InternalError,
     ManifestError,
     PriceError,
     WireError,
     ZeroStateError,
 )
 from zerostate.evidence.receipt import receipt_sha256
-from zerostate.execution.runner import TaskOrder, TaskRunner
+from zerostate.execution.runner import TaskExecution, TaskOrder, TaskRunner
 from zerostate.execution.signed_manifest import open_manifest
 from zerostate.guild import GuildService
 from zerostate.ids import GuildId, PeerId, TaskId, TraceIdHex, parse_task_id
@@ -59,6 +63,7 @@ class Executor:
         terms: ExecutorTerms,
     ) -> None:
         self._peers = peers
+        self._guilds = guilds
         self._runner = runner
         self._terms = terms
         self._under_way = 0
@@ -178,7 +183,7 @@ class Executor:
         task_id = TaskId(request.task_id)
         try:
             files = _parse_input(request, reply)
-            execution = await self._runner.execute(
+            execution = await self._execute_in_guild(
                 TaskOrder(
                     task_id=task_id,
                     guild_id=guild_id,
@@ -200,6 +205,42 @@ class Executor:
             output=execution.output,
             receipt=execution.receipt,
         )
+
+    async def _execute_in_guild(self, order: TaskOrder) -> TaskExecution:
+        """Execute, but no longer than the guild lasts: after it nobody pays.
+
+        Raises:
+            GuildEndedError: The guild came to its end first.
+            ExecutionError: As `TaskRunner.execute`.
+        """
+        execution: TaskExecution | None = None
+        failure: ZeroStateError | None = None
+        async with trio.open_nursery() as nursery:
+
+            async def stop_with_guild() -> None:
+                nonlocal failure
+                failure = GuildEndedError(await self._end_reason(order.guild_id))
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(stop_with_guild)
+            try:
+                execution = await self._runner.execute(order)
+            except ZeroStateError as exc:
+                failure = exc
+            nursery.cancel_scope.cancel()
+        if execution is not None:
+            return execution
+        raise failure or InternalError("a task ended without an outcome")
+
+    async def _end_reason(self, guild_id: GuildId) -> str:
+        """Return why the guild has ended, when it has."""
+        try:
+            view = self._guilds.show(guild_id)
+            while view.state == "open":
+                view = await self._guilds.wait_changed(guild_id, version=view.version)
+        except GuildNotFoundError:
+            return "forgotten"
+        return view.end_reason or "unknown"
 
     def _expect(self, task_id: TaskId, payment: ExpectedPayment) -> None:
         self._expected[task_id] = payment

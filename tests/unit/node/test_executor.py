@@ -235,6 +235,22 @@ async def test_a_failed_task_is_answered_and_no_payment_expected(asked, autojump
     assert asked.executor.expects(asked.task_id) is None
 
 
+async def test_a_task_is_worked_on_no_longer_than_its_guild_lasts(
+    asked, autojump_clock
+):
+    asked.runner.takes_s = 1000
+    await asked.send()
+    assert asked.runner.orders
+    assert not asked.results
+
+    await asked.guilds["requester"].dissolve(asked.guild_id)
+    await trio.sleep(10)
+
+    ((_, result),) = asked.results
+    assert (result.outcome, result.message) == ("guild_ended", "dissolved")
+    assert asked.executor.expects(asked.task_id) is None
+
+
 async def test_an_input_that_the_request_does_not_name_is_not_run(
     asked, autojump_clock
 ):
