@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -42,6 +43,21 @@ def test_it_tells_when_it_is_ready_and_drains_when_told_to_end(tmp_path):
     assert ready["control"] == str(socket)
     assert ready["addresses"][0].endswith(f"/p2p/{ready['peer_id']}")
     assert not socket.exists()
+    for line in errors.splitlines():
+        assert json.loads(line)["service"] == "peer-1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_however_often_it_is_told_to_end_it_drains(tmp_path, number):
+    with start(tmp_path) as node:
+        json.loads(node.stdout.readline())
+        while node.poll() is None:
+            node.send_signal(number)
+            time.sleep(0.005)  # real time of another process
+        _, errors = node.communicate(timeout=20)
+
+    assert node.returncode == 0, errors
+    assert not (tmp_path / "data" / "control.sock").exists()
     for line in errors.splitlines():
         assert json.loads(line)["service"] == "peer-1"
 
