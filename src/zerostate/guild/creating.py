@@ -44,15 +44,16 @@ REANNOUNCE_S: Final = 3.0
 gossip is best effort, and peers come later."""
 
 RETURN_RATE_PER_S: Final = 0.1
-"""Times a second that one peer may join a guild in which it was before, in the long run:
-each time, everybody else gets a new key, and one of the guild's joins is used up."""
+"""Times a second that one peer may ask to join a guild in which it is or was, in the long
+run: each time it is sent the whole log, and if it comes anew, everybody else gets a new
+key and one of the guild's joins is used up."""
 
 RETURN_BURST: Final = 4.0
 """Times that one peer may do so at once."""
 
 MAX_LOG_BYTES: Final = 8 << 20
 """Most of a guild's log that a joiner is sent at once, in bytes: half of what a direct
-message may hold. A log of 4,000 entries has some 2 MB."""
+message may hold. A log of 4,000 entries has some 2 MB; see `RETURN_RATE_PER_S`."""
 
 MISSED_HEARTBEATS: Final = 2
 """Heartbeats that a member may miss before it is evicted."""
@@ -179,6 +180,8 @@ class Founder:
         asked = open_join(body.request)
         if asked.subject != message.author or asked.request.guild_id != guild.guild_id:
             raise GuildError("the request to join is another peer's or guild's")
+        if guild.log.has_joined(message.author):
+            self._returns.charge(message.author)
         if guild.membership.find(message.author) == asked.member:
             wrapped_key = self._wrap(guild, asked.member)
         else:
@@ -196,8 +199,6 @@ class Founder:
         """
         member = asked.member
         is_back = guild.membership.find(member.peer_id) is not None
-        if guild.log.has_joined(member.peer_id):
-            self._returns.charge(member.peer_id)
         self._check_fits(guild, member, is_back=is_back)
         at_unix_ns = self._parts.clock.wall_ns()
         # Before anything is signed: nobody is evicted for a join that is refused.
