@@ -20,7 +20,7 @@ from zerostate.guild import (
 )
 from zerostate.node.archive import TaskArchive
 from zerostate.node.bidding import ExecutorTerms, Price
-from zerostate.node.commands import Commands
+from zerostate.node.commands import OUTLASTING, Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
 from zerostate.node.counterparts import Counterparts
@@ -118,7 +118,9 @@ async def _serve(
             GuildCommands(layers.guilds, layers.peers.peer_id),
             telemetry,
         )
-        server = ControlServer(config.control_socket, commands.methods())
+        server = ControlServer(
+            config.control_socket, commands.methods(), outlasting=OUTLASTING
+        )
         async with trio.open_nursery() as nursery:
             await nursery.start(server.serve)
             await on_ready(Ready(layers.peers, ops_url))

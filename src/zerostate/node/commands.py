@@ -28,6 +28,11 @@ MAX_GUILD_MEMBERS: Final = 49
 """Most members that a task's guild may wait for."""
 
 
+OUTLASTING: Final = frozenset({"submit", "guild_leave"})
+"""Methods that go on when their caller is gone: an executor that works is to be paid, and
+a guild's other members are to hear who has left it."""
+
+
 @final
 class Commands:
     """The control methods of one node."""

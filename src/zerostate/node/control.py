@@ -3,14 +3,23 @@
 A request is ``{"id", "method", "params"}``. Any number of ``{"id", "progress":
 {"stage", "text", "data"}}`` may follow, then one ``{"id", "result"}`` or ``{"id", "error":
 {"code", "message", "data"}}``. One request at a time on a connection; several
-connections at once. Whoever may open the socket's directory may command the node.
+connections at once. Whoever may open the socket's directory may command the node. What
+was asked for by somebody who is gone is called off, but for what is to end well anyway.
 """
 
 import errno
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+)
+from contextlib import aclosing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
@@ -22,7 +31,9 @@ from zerostate.errors import (
     InvalidQueryError,
     ZeroStateError,
 )
+from zerostate.node.caller import wait_gone
 from zerostate.node.progress import Progress
+from zerostate.p2p.tasks import open_background, start_clean
 
 if TYPE_CHECKING:
     # py-libp2p brings the trio-stubs of trio-typing, which shadow trio's own types.
@@ -75,9 +86,24 @@ class CommandError(ZeroStateError):
 class ControlServer:
     """Serves `methods` on the socket `path`."""
 
-    def __init__(self, path: Path, methods: Mapping[str, Method]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        methods: Mapping[str, Method],
+        *,
+        outlasting: Collection[str] = (),
+    ) -> None:
+        """Serve from `serve` on.
+
+        Args:
+            path: Where the socket is made.
+            methods: Each by its name.
+            outlasting: Names of those that go on when their caller is gone; its progress
+                is dropped then. All others are cancelled.
+        """
         self._path = path
         self._methods = methods
+        self._outlasting = outlasting
 
     async def serve(
         self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED
@@ -137,8 +163,8 @@ class ControlServer:
         self, stream: trio.SocketStream, room: trio.Semaphore
     ) -> None:
         try:
-            async with stream:
-                async for line in _lines(stream):
+            async with stream, aclosing(_lines(stream)) as lines:
+                async for line in lines:
                     await self._answer(stream, line)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             _logger.debug("the control client went away")
@@ -161,8 +187,12 @@ class ControlServer:
             await send({"progress": told})
 
         try:
-            request_id, method, params = self._parse(line)
-            result = await method(params, progress)
+            request_id, name, params = self._parse(line)
+            if name in self._outlasting:
+                result = await self._methods[name](params, _unheard(progress))
+            else:
+                call = partial(self._methods[name], params, progress)
+                result = await _while_awaited(stream, call)
         except CommandError as exc:
             await send({"error": _error(exc.reported_code, exc, exc.data)})
         except ZeroStateError as exc:
@@ -175,7 +205,7 @@ class ControlServer:
         else:
             await send({"result": result})
 
-    def _parse(self, line: bytes) -> tuple[object, Method, Params]:
+    def _parse(self, line: bytes) -> tuple[object, str, Params]:
         try:
             request = json.loads(line)
         except (RecursionError, ValueError) as exc:
@@ -183,21 +213,51 @@ class ControlServer:
         if not isinstance(request, dict):
             raise InvalidQueryError("a request is a JSON object")
         name = request.get("method")
-        method = self._methods.get(name) if isinstance(name, str) else None
-        if method is None:
+        if not isinstance(name, str) or name not in self._methods:
             known = ", ".join(sorted(self._methods))
             raise InvalidQueryError(f"method: {name!r} is none of {known}")
         params = request.get("params", {})
         if not isinstance(params, dict):
             raise InvalidQueryError("params: not a JSON object")
-        return request.get("id"), method, params
+        return request.get("id"), name, params
+
+
+async def _while_awaited(
+    stream: trio.SocketStream, call: Callable[[], Awaitable[Mapping[str, object]]]
+) -> Mapping[str, object]:
+    """Return what `call` does, or cancel it when the caller is gone.
+
+    Raises:
+        trio.BrokenResourceError: The caller is gone.
+    """
+
+    async def watch() -> None:
+        await wait_gone(stream.socket)
+        nursery.cancel_scope.cancel()
+
+    async with open_background() as nursery:
+        start_clean(nursery, watch)
+        return await call()
+    raise trio.BrokenResourceError("the caller is gone")
+
+
+def _unheard(progress: Progress) -> Progress:
+    """Return `progress` for a method that goes on when nobody hears it any more."""
+
+    async def tell(
+        stage: str, text: str, data: Mapping[str, object] | None = None, /
+    ) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await progress(stage, text, data)
+
+    return tell
 
 
 def _error(code: str, exc: Exception, data: Mapping[str, object]) -> dict[str, object]:
     return {"code": code, "message": str(exc), "data": data}
 
 
-async def _lines(stream: trio.SocketStream) -> AsyncIterator[bytes]:
+async def _lines(stream: trio.SocketStream) -> AsyncGenerator[bytes, None]:
     buffer = bytearray()
     while chunk := await stream.receive_some(_READ_BYTES):
         buffer += chunk

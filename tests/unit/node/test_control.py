@@ -38,6 +38,28 @@ async def crash(params, progress):
     raise ZeroDivisionError("boom")
 
 
+class Work:
+    """A method that tells, on being told to, and can be seen to end."""
+
+    def __init__(self):
+        self.begun, self.may_go_on, self.ended = (trio.Event() for _ in range(3))
+        self.is_cancelled = self.is_done = False
+
+    async def __call__(self, params, progress):
+        self.begun.set()
+        try:
+            await self.may_go_on.wait()
+            for _ in range(3):
+                await progress("half", "half way")
+            self.is_done = True
+        except trio.Cancelled:
+            self.is_cancelled = True
+            raise
+        finally:
+            self.ended.set()
+        return {}
+
+
 METHODS = {"echo": echo, "lose": lose, "report": report, "crash": crash}
 
 
@@ -125,6 +147,76 @@ async def test_the_socket_is_private_and_gone_afterwards(tmp_path):
         nursery.cancel_scope.cancel()
 
     assert not path.exists()
+
+
+@pytest.fixture
+async def begin(tmp_path, nursery):
+    """Return how to let somebody begin some work: the stream of that caller."""
+    work, path = Work(), tmp_path / "control.sock"
+    methods = {**METHODS, "work": work, "lasting": work}
+    server = ControlServer(path, methods, outlasting={"lasting"})
+    await nursery.start(server.serve)
+
+    async def begin(method="work"):
+        stream = await trio.open_unix_socket(str(path))
+        await stream.send_all(json.dumps({"method": method}).encode() + b"\n")
+        with trio.fail_after(5):
+            await work.begun.wait()
+        return stream
+
+    begin.work = work
+    return begin
+
+
+async def test_what_a_caller_who_is_gone_has_asked_for_is_called_off(begin):
+    caller = await begin()
+    await caller.aclose()
+
+    with trio.fail_after(5):
+        await begin.work.ended.wait()
+    assert begin.work.is_cancelled
+
+
+async def test_a_caller_who_is_gone_after_having_said_more_is_noticed(begin):
+    caller = await begin()
+    await caller.send_all(b'{"id": 2, "method": "lose"}\n')
+    await wait_all_tasks_blocked(0.01)
+    await caller.aclose()
+
+    with trio.fail_after(5):
+        await begin.work.ended.wait()
+    assert begin.work.is_cancelled
+
+
+async def test_who_only_has_nothing_more_to_say_gets_its_answer(begin):
+    async with await begin() as caller:
+        await caller.send_all(b'{"id": 2, "method": "lose"}\n')
+        await caller.send_eof()
+        await wait_all_tasks_blocked(0.01)
+        begin.work.may_go_on.set()
+
+        heard = b""
+        with trio.fail_after(5):
+            async for chunk in caller:
+                heard += chunk
+    replies = [json.loads(line) for line in heard.splitlines()]
+    assert [list(reply)[1] for reply in replies] == [
+        *["progress"] * 3,
+        "result",
+        "error",
+    ]
+    assert replies[-1]["id"] == 2
+
+
+async def test_some_work_goes_on_when_its_caller_is_gone(begin):
+    caller = await begin("lasting")
+    await caller.aclose()
+    await wait_all_tasks_blocked(0.01)
+    begin.work.may_go_on.set()
+
+    with trio.fail_after(5):
+        await begin.work.ended.wait()
+    assert begin.work.is_done
 
 
 def open_files():
