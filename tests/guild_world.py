@@ -31,9 +31,13 @@ def id_of(name):
 
 
 class TrioClock:
-    """Goes as trio's clock does, which may be virtual; can be set forward."""
+    """Goes as trio's clock does, which may be virtual; can be set forward.
+
+    Made inside trio, read from any thread.
+    """
 
     def __init__(self, wall_ns=1_800_000_000 * NS_PER_S):
+        self._clock = trio.lowlevel.current_clock()
         self._begin_ns = wall_ns
         self._ahead_ns = 0
 
@@ -41,7 +45,7 @@ class TrioClock:
         return self._begin_ns + self.monotonic_ns()
 
     def monotonic_ns(self):
-        return round(trio.current_time() * NS_PER_S) + self._ahead_ns
+        return round(self._clock.current_time() * NS_PER_S) + self._ahead_ns
 
     def advance(self, seconds):
         self._ahead_ns += round(seconds * NS_PER_S)
