@@ -30,7 +30,6 @@ class Guild:
     """One guild, as this peer sees it."""
 
     log: GuildLog
-    expires_unix_ns: int
     heartbeat_interval_s: float
     """Between two heartbeats of each member, in seconds."""
 
@@ -88,6 +87,11 @@ class Guild:
     def creator(self) -> PeerId:
         """Who created it."""
         return self.membership.creator.peer_id
+
+    @property
+    def expires_unix_ns(self) -> int:
+        """When its time is over."""
+        return self.log.expires_unix_ns
 
     @property
     def epoch(self) -> int:
@@ -181,6 +185,17 @@ class GuildBook:
     def ended(self) -> tuple[EndedGuild, ...]:
         """Return the last `MAX_ENDED` guilds that have ended, the newest first."""
         return tuple(reversed(self._ended))
+
+    def find_ended(self, guild_id: GuildId) -> EndedGuild:
+        """Return how a guild ended, the last time if it was joined more than once.
+
+        Raises:
+            GuildNotFoundError: It is not among the last `MAX_ENDED` that did.
+        """
+        for ended in reversed(self._ended):
+            if ended.membership.guild_id == guild_id:
+                return ended
+        raise GuildNotFoundError(f"no guild {guild_id} here")
 
     def end(self, guild: Guild, reason: EndReason) -> bool:
         """Hold `guild` no longer; stop its loops, clear its keys, wake who waits.

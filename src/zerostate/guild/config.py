@@ -6,7 +6,7 @@ from typing import Final
 from zerostate.errors import ConfigError
 from zerostate.guild.membership import MAX_CAPABILITIES, MAX_CAPABILITY_CHARS
 from zerostate.guild.requests import MAX_PRICE
-from zerostate.guild.transitions import MAX_GUILD_MEMBERS
+from zerostate.guild.transitions import MAX_MEMBERS
 
 MAX_GUILDS: Final = 1024
 """Upper bound of `GuildConfig.max_guilds`: each costs a task, a topic and its log."""
@@ -64,7 +64,7 @@ class GuildConfig:
             "heartbeat_interval_s": MAX_HEARTBEAT_INTERVAL_S,
             "confirm_timeout_s": MAX_HEARTBEAT_INTERVAL_S,
             "max_guilds": MAX_GUILDS,
-            "max_members": MAX_GUILD_MEMBERS,
+            "max_members": MAX_MEMBERS,
             "ttl_s": MAX_TTL_S,
         }
         problems = [

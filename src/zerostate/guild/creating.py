@@ -30,7 +30,7 @@ from zerostate.guild.parts import (
 from zerostate.guild.requests import SignedJoin, open_join, open_leave
 from zerostate.guild.tracing import DissolveReason
 from zerostate.guild.transitions import (
-    MAX_GUILD_MEMBERS,
+    MAX_MEMBERS,
     Kind,
     found,
     sign_transition,
@@ -93,10 +93,10 @@ class Founder:
         timeout_s: float,
     ) -> Membership:
         """See `zerostate.guild.service.GuildService.create`."""
-        if not members < max_members <= MAX_GUILD_MEMBERS:
+        if not members < max_members <= MAX_MEMBERS:
             raise ValueError(
                 f"max_members is {max_members}; it is above members ({members}, the"
-                f" creator not counted) and at most {MAX_GUILD_MEMBERS}"
+                f" creator not counted) and at most {MAX_MEMBERS}"
             )
         if len(self._parts.book) >= self._parts.config.max_guilds:
             raise OverloadedError(
@@ -151,7 +151,7 @@ class Founder:
         log = GuildLog(guild_id, self._me)
         log.append(sign_transition(parts.identity, founding))
         pace_s = max(parts.config.heartbeat_interval_s, MIN_HEARTBEAT_INTERVAL_S)
-        guild = Guild(log, log.expires_unix_ns, pace_s)
+        guild = Guild(log, pace_s)
         guild.ring.add(new_epoch_key(log.epoch), now_ns=parts.clock.monotonic_ns())
         parts.book.add(guild)
         parts.spawn_clean(self._look_after, guild)

@@ -146,7 +146,6 @@ class Joiner:
             )
         guild = Guild(
             log,
-            log.expires_unix_ns,
             self._pace_s(announcement.heartbeat_ms),
             member_key=key,
         )

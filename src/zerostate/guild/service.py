@@ -222,10 +222,12 @@ class GuildService:
         Raises:
             GuildNotFoundError: It knows nothing of it.
         """
-        found = [view for view in self.list() if view.guild_id == guild_id]
-        if not found:
-            raise GuildNotFoundError(f"no guild {guild_id} here")
-        return found[0]
+        parts = self._parts
+        try:
+            guild = parts.book.find(guild_id)
+        except GuildNotFoundError:
+            return view_ended(parts.book.find_ended(guild_id), self._me)
+        return view_open(guild, self._me, parts.clock)
 
     async def wait_changed(
         self, guild_id: GuildId, *, version: int | None = None

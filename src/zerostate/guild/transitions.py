@@ -40,7 +40,7 @@ TRANSITION_TYPE: Final = b"/zerostate/guild/transition/1"
 MAX_TRANSITION_BYTES: Final = 8 << 10
 """Largest signed transition: a request of the largest size, and the rest."""
 
-MAX_GUILD_MEMBERS: Final = 256
+MAX_MEMBERS: Final = 256
 """Most members that a guild may be founded for. Each change of the members costs a
 wrapped key a member."""
 
@@ -115,7 +115,7 @@ def found(
         guild_id: A fresh id.
         creator: Who signs every transition; a member without a key, as it draws the
             guild's, and without an offer.
-        max_members: 1 to `MAX_GUILD_MEMBERS`, the creator included.
+        max_members: 1 to `MAX_MEMBERS`, the creator included.
         expires_unix_ns: Nobody joins from then on.
         at_unix_ns: Now, by the creator's clock.
 
@@ -215,9 +215,9 @@ def _decode(message: pb.Transition) -> Transition:
 def _check_founding(first: Transition) -> None:
     if (first.version, first.epoch, first.previous_sha256) != (1, 1, ""):
         raise ValueError("a guild begins with version 1 and epoch 1, after nothing")
-    if not 1 <= first.max_members <= MAX_GUILD_MEMBERS:
+    if not 1 <= first.max_members <= MAX_MEMBERS:
         raise ValueError(
-            f"a guild for {first.max_members} members; 1 to {MAX_GUILD_MEMBERS} go"
+            f"a guild for {first.max_members} members; 1 to {MAX_MEMBERS} go"
         )
     if first.expires_unix_ns <= first.at_unix_ns:
         raise ValueError("a guild that is over before it began")

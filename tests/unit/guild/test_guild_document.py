@@ -208,7 +208,7 @@ def test_the_document_shows_the_limits():
         "join_request_bytes": requests.MAX_REQUEST_BYTES,
         "join_request_age_s": requests.MAX_REQUEST_AGE_S,
         "transition_bytes": transitions.MAX_TRANSITION_BYTES,
-        "members": transitions.MAX_GUILD_MEMBERS,
+        "members": transitions.MAX_MEMBERS,
         "joins": log.MAX_JOINS,
         "wrapped_key_bytes": keys.WRAPPED_KEY_BYTES,
         "sealed_message_bytes": sealing.MAX_SEALED_BYTES,

@@ -22,7 +22,7 @@ from zerostate.guild import records_pb2 as pb
 from zerostate.guild.membership import Member
 from zerostate.guild.requests import DOMAIN, MAX_TIME_NS, sign_leave
 from zerostate.guild.transitions import (
-    MAX_GUILD_MEMBERS,
+    MAX_MEMBERS,
     MAX_TRANSITION_BYTES,
     TRANSITION_TYPE,
     Transition,
@@ -97,7 +97,7 @@ def test_the_hash_is_of_what_was_signed_not_of_the_envelope():
     assert open_transition(data + b"\x7a\x00").sha256 == open_transition(data).sha256
 
 
-@pytest.mark.parametrize("max_members", [0, -1, MAX_GUILD_MEMBERS + 1])
+@pytest.mark.parametrize("max_members", [0, -1, MAX_MEMBERS + 1])
 def test_a_guild_is_for_a_bounded_number_of_members(max_members):
     with pytest.raises(ValueError, match="members; 1 to"):
         founding(max_members=max_members)
