@@ -185,10 +185,14 @@ class Lines:
             raise PeerUnreachableError(f"{peer_id} is not connected")
         lock = self._opening.setdefault(peer_id, trio.Lock())
         async with lock:
-            return self.standing(peer_id) or await self._open(peer_id)
+            return self.standing(peer_id) or await self._open(peer_id, lock)
 
-    async def _open(self, peer_id: PeerId) -> Line:
+    async def _open(self, peer_id: PeerId, lock: trio.Lock) -> Line:
         stream = await self._host.open_stream(peer_id)
+        if self._opening.get(peer_id) is not lock:
+            # `drop` has come meanwhile: the stream is of a stay that is over.
+            await stream.aclose()
+            raise PeerUnreachableError(f"{peer_id} is not connected any more")
         line = self._lines[peer_id] = Line(
             stream, self._codec, room=self._room, counts=self._counts
         )

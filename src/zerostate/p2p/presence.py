@@ -61,11 +61,17 @@ class Presence:
     async def wait_here(self, peer_id: PeerId) -> None:
         """Return when `peer_id` is connected, at once if it is.
 
-        Meant for the few peers that are kept: each one awaited is remembered until it
-        comes.
+        A peer is remembered as long as somebody waits for it.
         """
-        if peer_id not in self._stays:
-            await self._awaited.setdefault(peer_id, trio.Event()).wait()
+        if peer_id in self._stays:
+            return
+        awaited = self._awaited.setdefault(peer_id, trio.Event())
+        try:
+            await awaited.wait()
+        finally:
+            is_last = not awaited.statistics().tasks_waiting
+            if is_last and self._awaited.get(peer_id) is awaited:
+                del self._awaited[peer_id]
 
     async def wait_lost(self, peer_id: PeerId) -> None:
         """Return when the present stay of `peer_id` has ended, at once if it is away.

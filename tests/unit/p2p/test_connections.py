@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import trio
+import trio.testing
 
 from zerostate.errors import (
     OverloadedError,
@@ -15,6 +16,7 @@ from zerostate.errors import (
 from zerostate.evidence.identity import Identity
 from zerostate.p2p import P2PConfig
 from zerostate.p2p.access import MAX_BANS
+from zerostate.p2p.presence import Presence
 from zerostate.testing import assert_trace
 from zerostate.testing.memory_relay import join
 from zerostate.testing.peers import open_memory_peers
@@ -227,3 +229,40 @@ async def test_bans_are_bounded_and_checked(autojump_clock):
         assert alice.node.stats()["bans.displaced"] == 1
         alice.node.access.unban("peer 0")
         assert not alice.node.access.is_banned("peer 0")
+
+
+async def test_who_no_longer_waits_for_a_peer_is_forgotten(autojump_clock):
+    presence = Presence()
+    with trio.move_on_after(1):
+        async with trio.open_nursery() as nursery:
+            for n in range(100):
+                nursery.start_soon(presence.wait_here, f"peer {n % 10}")
+    assert presence._awaited == {}
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(presence.wait_here, "late")
+        with trio.move_on_after(1):
+            await presence.wait_here("late")
+        assert list(presence._awaited) == ["late"]
+        presence.arrived("late")
+    assert presence._awaited == {}
+
+
+async def test_a_line_opened_to_a_peer_that_went_meanwhile_is_none(autojump_clock):
+    async with open_memory_peers(2) as (alice, bob):
+        bob.host.freeze()
+        lines = alice.node._connections._lines
+        async with trio.open_nursery() as nursery:
+
+            async def open_line():
+                with pytest.raises(PeerUnreachableError):
+                    await lines.to(bob.peer_id)
+
+            nursery.start_soon(open_line)
+            await trio.testing.wait_all_tasks_blocked()
+            lines.drop(bob.peer_id)
+            bob.host.thaw()
+
+        assert lines.standing(bob.peer_id) is None
+        assert alice.host.streams == set()
+        assert not (await lines.to(bob.peer_id)).broken
