@@ -2,10 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, TypeVarTuple, final
 
 import trio
 
@@ -48,6 +48,8 @@ MAX_WAIT_S: Final = 10.0
 _ATTEMPTS: Final = 3
 """The second is enough where a newer record of ours is met; the third is in case that
 one more arrives meanwhile."""
+
+_Args = TypeVarTuple("_Args")
 
 _logger: Final = logging.getLogger("zerostate.p2p")
 
@@ -131,6 +133,7 @@ class Dht:
         self._clock = clock
         self._counts = counts
         self._own: dict[str, tuple[bytes, Stored]] = {}
+        self._being_put: Counter[str] = Counter()
         if self._is_on:
             rules = SignedRecords(clock, counts)
             host.start(rules, addresses=addresses, connect=connect)
@@ -177,11 +180,24 @@ class Dht:
         with self._tracer.trace_dht_operation("put", key, record="value") as span:
             async with self._turn():
                 self._drop_expired()
-                if key not in self._own and len(self._own) >= MAX_OWN_RECORDS:
-                    raise OverloadedError(f"{MAX_OWN_RECORDS} records are kept already")
-                stored = await self._put(key, name, value, ttl_s)
+                with self._place(key):
+                    stored = await self._put(key, name, value, ttl_s)
             self._tracer.record_dht(span, peers=stored.peers)
         return stored
+
+    @contextmanager
+    def _place(self, key: str) -> Iterator[None]:
+        # Held while it is being put, or several at once would all find the last one.
+        taken = self._own.keys() | self._being_put.keys()
+        if key not in taken and len(taken) >= MAX_OWN_RECORDS:
+            raise OverloadedError(f"{MAX_OWN_RECORDS} records are kept already")
+        self._being_put[key] += 1
+        try:
+            yield
+        finally:
+            self._being_put[key] -= 1
+            if not self._being_put[key]:
+                del self._being_put[key]
 
     async def _put(self, key: str, name: str, value: bytes, ttl_s: float) -> Stored:
         now_ns = self._clock.wall_ns()
@@ -292,33 +308,45 @@ class Dht:
         while self._is_on:
             await trio.sleep(pause_s)
             pause_s = self._interval_s
-            try:
-                await self._refresh()
-            except P2PError as exc:
-                self._counts["dht.refresh_failed"] += 1
-                _logger.warning("the DHT was not refreshed: %s", exc)
-            except Exception:  # top of a background task: the node stays up
-                self._counts["dht.errors"] += 1
-                _logger.exception("the DHT was not refreshed")
+            self._drop_expired()
+            await self._attempt(self._refresh_table)
+            for key in list(self._own):
+                await self._attempt(self._store_anew, key)
 
-    async def _refresh(self) -> None:
-        self._drop_expired()
+    async def _attempt(
+        self, act: Callable[[*_Args], Awaitable[None]], *args: *_Args
+    ) -> None:
+        """Do one thing of the upkeep; its failure keeps no other from being done."""
+        try:
+            await act(*args)
+        except P2PError as exc:
+            self._counts["dht.refresh_failed"] += 1
+            _logger.warning("the DHT was not refreshed: %s", exc)
+        except Exception:  # top of a background task: the node stays up
+            self._counts["dht.errors"] += 1
+            _logger.exception("the DHT was not refreshed")
+
+    async def _refresh_table(self) -> None:
         with self._tracer.trace_dht_operation(
             "find_peer", self._identity.peer_id, is_background=True
         ):
             async with self._turn():
                 await self._host.refresh()
-        for key, (data, _) in list(self._own.items()):
-            with self._tracer.trace_dht_operation(
-                "put", key, record="value", is_background=True
-            ) as span:
-                async with self._turn():
-                    held = await self._host.put(key, data)
-                self._tracer.record_dht(span, peers=held.peers)
-            if held.value != data and self._own.get(key, (b"",))[0] == data:
-                # Somebody with our key has put a newer one, who keeps it, too.
-                self._counts["dht.superseded"] += 1
-                del self._own[key]
+
+    async def _store_anew(self, key: str) -> None:
+        if key not in self._own:
+            return
+        data = self._own[key][0]
+        with self._tracer.trace_dht_operation(
+            "put", key, record="value", is_background=True
+        ) as span:
+            async with self._turn():
+                held = await self._host.put(key, data)
+            self._tracer.record_dht(span, peers=held.peers)
+        if held.value != data and self._own.get(key, (b"",))[0] == data:
+            # Somebody with our key has put a newer one, who keeps it, too.
+            self._counts["dht.superseded"] += 1
+            del self._own[key]
 
     def _drop_expired(self) -> None:
         now_ns = self._clock.wall_ns()

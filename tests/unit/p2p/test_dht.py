@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+import trio.testing
 from opentelemetry.trace import StatusCode
 
 from zerostate.errors import MessageTooLargeError, OverloadedError, P2PError
@@ -308,3 +309,62 @@ async def test_a_record_that_somebody_with_our_key_replaced_is_kept_no_more(
 
         assert alice.node.stats()["dht.superseded"] == 1
         assert (await bob.node.dht.get(alice.peer_id, "status")).value == b"new"
+
+
+async def test_several_at_once_do_not_exceed_what_is_kept(autojump_clock):
+    async with open_memory_peers(2) as (alice, _):
+        for number in range(MAX_OWN_RECORDS - 1):
+            await alice.node.dht.put(f"n{number}", b"")
+        refused = []
+
+        async def put(name):
+            try:
+                await alice.node.dht.put(name, b"")
+            except OverloadedError:
+                refused.append(name)
+
+        alice.host.freeze()
+        async with trio.open_nursery() as nursery:
+            for name in ("x", "y", "z", "n0"):
+                nursery.start_soon(put, name)
+            await trio.testing.wait_all_tasks_blocked()
+            alice.host.thaw()
+
+        assert len(refused) == 2
+        assert "n0" not in refused
+        assert len(alice.node.dht._own) == MAX_OWN_RECORDS
+
+
+class OneFails:
+    """A table that fails for one key, and for finding its neighbours."""
+
+    def __init__(self, inner, key):
+        self._inner = inner
+        self._key = key
+        self.stored = []
+
+    async def refresh(self):
+        raise P2PError("a test")
+
+    async def put(self, key, value):
+        if key == self._key:
+            raise RuntimeError("a test")
+        self.stored.append(key)
+        return await self._inner.put(key, value)
+
+
+async def test_one_record_that_fails_keeps_no_other_from_being_stored_anew(
+    autojump_clock, caplog
+):
+    async with open_memory_peers(2) as (alice, _):
+        dht = alice.node.dht
+        for name in ("a", "b", "c"):
+            await dht.put(name, b"", ttl_s=3600)
+        dht._host = table = OneFails(alice.host.dht, dht.key("a"))
+
+        await trio.sleep(FIRST_REFRESH_S + 1)
+
+        assert table.stored == [dht.key("b"), dht.key("c")]
+        assert alice.node.stats()["dht.refresh_failed"] == 1
+        assert alice.node.stats()["dht.errors"] == 1
+        assert "a test" in caplog.text
