@@ -1,7 +1,7 @@
 """Messages that the gossip mesh brings: acted on once, measured, at a bounded rate."""
 
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, final
@@ -9,7 +9,7 @@ from typing import Final, final
 import trio
 
 from zerostate.errors import MessageRefusedError, OverloadedError, ZeroStateError
-from zerostate.ids import PeerId
+from zerostate.ids import MessageId, PeerId
 from zerostate.p2p.access import AccessList
 from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.config import P2PConfig
@@ -22,6 +22,10 @@ from zerostate.p2p.tasks import start_clean
 from zerostate.p2p.tracing import P2PTracer
 from zerostate.p2p.trust import Trust
 from zerostate.p2p.types import require_registered
+
+MAX_RATE_REFUSED: Final = 4096
+"""Messages remembered as above their author's rate; the oldest goes first. Copies come
+within seconds. Some 1 MiB."""
 
 _logger: Final = logging.getLogger("zerostate.p2p")
 
@@ -63,6 +67,7 @@ class Gossip:
         self._slots = FairShares(config.max_concurrent_handlers)
         self._subscribers: dict[str, _Subscriber] = {}
         self._gaps = SequenceGaps()
+        self._rate_refused: OrderedDict[tuple[PeerId, MessageId], None] = OrderedDict()
 
     def on_gossip(
         self, message_type: str, handler: GossipHandler, continues: Continues
@@ -119,10 +124,13 @@ class Gossip:
         if self._codec.was_seen(message):
             self._counts["gossip.duplicates"] += 1
             return True
+        if (message.author, message.id) in self._rate_refused:
+            self._counts["gossip.duplicates"] += 1
+            return False
         self._note_number(message)
         # After the signature, and only for what is new: else whoever repeats an
         # author's messages could use up what that author may write.
-        if not self._gate.may_write(message.author):
+        if not self._may_act_on(message):
             return self._refuse_rate()
         try:
             if message.to in (None, self._me):
@@ -138,6 +146,16 @@ class Gossip:
         else:
             self._counts["gossip.received"] += 1
         return True
+
+    def _may_act_on(self, message: Message) -> bool:
+        """Charge the author of a message that is new here."""
+        if self._gate.may_write(message.author):
+            return True
+        # Not among the seen ones: the author may still send it directly.
+        self._rate_refused[message.author, message.id] = None
+        if len(self._rate_refused) > MAX_RATE_REFUSED:
+            self._rate_refused.popitem(last=False)
+        return False
 
     def take_direct(self, message: Message) -> bool:
         """Start acting on gossip that came on a stream; return whether it was seen.

@@ -282,3 +282,29 @@ async def test_what_the_mesh_does_not_take_is_counted(autojump_clock):
 
     assert (whole.peers, part.peers) == (2, 1)
     assert alice.node.stats()["gossip.not_taken"] == 1
+
+
+async def test_copies_of_what_was_above_the_rate_do_not_use_up_the_next(
+    autojump_clock,
+):
+    config = P2PConfig(gossip_rate_per_s=1, gossip_author_rate_per_s=1)
+    clock = FakeClock()
+    async with open_memory_peers(2, config=config, clock=clock) as (alice, bob):
+        await subscribe([alice, bob])
+        *_, refused = await publish(alice, 3)
+        await trio.sleep(0.1)
+        assert bob.node.stats()["gossip.refused.rate"] == 1
+        clock.advance(1)
+
+        for _ in range(3):
+            assert not bob.node._gossip.arrived(TOPIC, alice.peer_id, refused.envelope)
+        await publish(alice)
+        await trio.sleep(0.1)
+
+        assert bob.node.stats()["gossip.received"] == 3
+        assert bob.node.stats()["gossip.refused.rate"] == 1
+        assert bob.node.stats()["gossip.duplicates"] == 3
+        # Not taken for one that was acted on: it may still come directly.
+        assert not await alice.node.deliver_direct(refused, bob.peer_id)
+        await trio.sleep(0.1)
+        assert bob.node.stats()["gossip.direct"] == 1
