@@ -12,8 +12,9 @@ LENGTH_BYTES: Final = 4
 """Size of the length in front of a message."""
 
 FRAME_TIMEOUT_S: Final = 30.0
-"""Longest that a message may take from its first byte to its last, in seconds: 16 MiB
-at 4.5 Mbit/s. Slower, the stream is given up, so that nobody can hold it for ever."""
+"""Longest that a message may take from its first byte to its length, and from there to
+its last byte, in seconds each: 16 MiB at 4.5 Mbit/s. Slower, the stream is given up, so
+that nobody can hold it for ever."""
 
 
 async def read_frame(
@@ -33,13 +34,19 @@ async def read_frame(
         PeerLostError: The stream ended, or the message took too long.
         MessageRefusedError: ``frame_too_large``; the stream is of no more use.
     """
-    size_bytes = int.from_bytes(await stream.read_exactly(LENGTH_BYTES), "big")
+    length = await stream.read_exactly(1)
+    length += await _read_soon(stream, LENGTH_BYTES - 1)
+    size_bytes = int.from_bytes(length, "big")
     if size_bytes > max_bytes:
         raise MessageRefusedError(
             "frame_too_large", f"{size_bytes} bytes; the limit is {max_bytes}"
         )
     if room_for is not None:
         await room_for(size_bytes)
+    return await _read_soon(stream, size_bytes)
+
+
+async def _read_soon(stream: Stream, size_bytes: int) -> bytes:
     if stream.ahead_bytes >= size_bytes:
         return await stream.read_exactly(size_bytes)
     with trio.move_on_after(FRAME_TIMEOUT_S):

@@ -327,6 +327,16 @@ async def test_a_large_request_gets_the_room_that_another_leaves(autojump_clock)
         assert bob.node._server._inbound.free == 1_900_000
 
 
+async def test_a_length_of_which_no_more_comes_ends_the_stream(autojump_clock):
+    async with open_memory_peers(2) as (alice, bob):
+        stream = await alice.host.open_stream(bob.peer_id)
+        await trio.sleep(10 * FRAME_TIMEOUT_S)
+        await stream.write(b"\0")
+
+        with trio.fail_after(FRAME_TIMEOUT_S + 1), pytest.raises(PeerLostError):
+            await stream.read_exactly(1)
+
+
 async def test_a_frame_of_which_no_more_comes_ends_the_stream(autojump_clock):
     async with open_memory_peers(2) as (alice, bob):
         stream = await alice.host.open_stream(bob.peer_id)
