@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 import trio
 
-from hosts import ALICE, BOB, CAROL, eventually
+from hosts import ALICE, BOB, CAROL, eventually, host_opener
 from zerostate.errors import PeerUnreachableError
 from zerostate.p2p.host import Newcomer
 
@@ -146,3 +146,11 @@ async def test_who_listens_nowhere_dials_and_is_not_dialled(open_hosts):
         await alice.connect(bob.addresses[0])
 
         await eventually(lambda: of_bob.presence == [("connected", ALICE.peer_id)])
+
+
+async def test_who_is_refused_without_a_word_is_told_what_that_may_mean():
+    async with host_opener("libp2p")(ALICE, BOB) as [(alice, _), (bob, seen)]:
+        seen.wanted = lambda _newcomer: False
+
+        with pytest.raises(PeerUnreachableError, match="may be full or may not want"):
+            await alice.connect(bob.addresses[0])

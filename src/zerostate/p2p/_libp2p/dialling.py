@@ -1,10 +1,12 @@
 """Dialling a peer, once at a time, and telling how it is connected."""
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast, final
 
 import trio
 from libp2p.abc import IHost, INetConn
+from libp2p.io.exceptions import IncompleteReadError
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
 
@@ -118,7 +120,12 @@ class Dialler:
         peerstore = self._host.get_peerstore()
         peerstore.clear_addrs(remote)
         peerstore.add_addrs(remote, [multiaddr], ADDRESS_TTL_S)
-        with failing_as(
-            lambda why: PeerUnreachableError(f"cannot reach {address}: {why}")
-        ):
+        with failing_as(partial(_unreachable, address)):
             return await self._swarm.dial_addr(multiaddr, remote)
+
+
+def _unreachable(address: PeerAddress, why: str) -> PeerUnreachableError:
+    # Who is over a limit, or denies us, closes without a word, in the handshake.
+    if why.startswith(IncompleteReadError.__name__):
+        why = "it closed the connection; the peer may be full or may not want us"
+    return PeerUnreachableError(f"cannot reach {address}: {why}")
