@@ -87,12 +87,16 @@ class GuildService:
         life_s = config.ttl_s if ttl_s is None else ttl_s
         if not 0 < life_s <= MAX_TTL_S:
             raise ValueError(f"ttl_s is {life_s}; it is above 0, up to {MAX_TTL_S:g}")
-        most = min(config.max_members, members + 1)
+        if max_members is None and members >= config.max_members:
+            raise ValueError(
+                f"members is {members}; a guild of this peer has at most"
+                f" {config.max_members} members, the creator included"
+            )
         return await self._founder.create(
             wanted=wanted,
             members=members,
             ttl_s=life_s,
-            max_members=most if max_members is None else max_members,
+            max_members=members + 1 if max_members is None else max_members,
             timeout_s=timeout_s,
         )
 

@@ -34,7 +34,7 @@ from zerostate.node.tracing import TaskNotes
 from zerostate.p2p import Message, PeerNode
 from zerostate.units import NS_PER_S
 
-MAX_TASKS: Final = 64
+MAX_ENGAGED: Final = 64
 """Tasks that a requester has under way at once; one more is refused."""
 
 MAX_UNANSWERED: Final = 3
@@ -114,8 +114,8 @@ class Engagements:
             NoExecutorError: Too many tasks are under way, or all bids have expired.
             ZeroStateError: Why the last who was asked did not accept.
         """
-        if len(self._engaged) >= MAX_TASKS:
-            raise NoExecutorError(f"{MAX_TASKS} tasks are under way; wait")
+        if len(self._engaged) >= MAX_ENGAGED:
+            raise NoExecutorError(f"{MAX_ENGAGED} tasks are under way; wait")
         declined: ZeroStateError = NoExecutorError("all bids have expired")
         asked = unanswered = 0
         until_ns = self._clock.monotonic_ns() + round(MAX_ASKING_S * NS_PER_S)

@@ -21,7 +21,7 @@ from zerostate.node import messages_pb2 as pb
 from zerostate.node.bidding import Bid, BidTerms, Choice
 from zerostate.node.engaging import (
     MAX_ASKING_S,
-    MAX_TASKS,
+    MAX_ENGAGED,
     MAX_UNANSWERED,
     Engagements,
 )
@@ -324,10 +324,10 @@ async def test_every_second_message_of_gossip_may_be_lost(autojump_clock):
 async def test_tasks_under_way_are_bounded(autojump_clock):
     async with open_hiring() as hiring:
         hiring.does("b", hiring.accept)
-        for _ in range(MAX_TASKS):
+        for _ in range(MAX_ENGAGED):
             await hiring.engage("b")
 
-        with pytest.raises(NoExecutorError, match=f"{MAX_TASKS} tasks are under way"):
+        with pytest.raises(NoExecutorError, match=f"{MAX_ENGAGED} tasks are under way"):
             await hiring.engage("b")
         hiring.engagements.release(new_task_id())
         with pytest.raises(NoExecutorError):
