@@ -122,6 +122,25 @@ async def test_a_lost_connection_ends_blocked_reads(open_hosts):
                 await bob.disconnect(ALICE.peer_id)
 
 
+async def test_what_fails_on_a_stream_ends_that_stream_and_is_counted(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, of_bob)]:
+
+        async def fail(_stream, _protocol):
+            raise ZeroDivisionError("a bug")
+
+        works, of_bob.stream_opened = of_bob.stream_opened, fail
+        await alice.connect(bob.addresses[0])
+        with trio.fail_after(5), pytest.raises((PeerLostError, PeerUnreachableError)):
+            await (await alice.open_stream(BOB.peer_id)).read_exactly(1)
+        await eventually(lambda: bob.stats() == {"transport.streams_failed": 1})
+
+        of_bob.stream_opened = works
+        stream = await alice.open_stream(BOB.peer_id)
+        await stream.write(b"\0\0\0\1x")
+        with trio.fail_after(5):
+            assert await stream.read_exactly(1) == b"x"
+
+
 async def test_no_stream_without_a_connection(open_hosts):
     async with open_hosts(ALICE) as [(alice, _)]:
         with pytest.raises(PeerUnreachableError):

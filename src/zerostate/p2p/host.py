@@ -5,6 +5,7 @@ Implemented by ``p2p/_libp2p`` over TCP, Noise and Yamux, and by
 both to this text.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -216,6 +217,15 @@ class Host(Protocol):
 
     def topic_peers(self, topic: str) -> frozenset[PeerId]:
         """Neighbours to whom a message published on `topic` goes now."""
+
+    def stats(self) -> Mapping[str, int]:
+        """Return what the transport itself has counted, named ``transport.<what>``.
+
+        Whatever fails while one peer is served MUST end no more than that peer's stream
+        or connection, and is counted in here: ``transport.streams_failed``,
+        ``transport.tasks_failed``; with ``broken`` for ``failed``, if the network was
+        at fault.
+        """
 
 
 class HostOpener(Protocol):

@@ -331,4 +331,5 @@ class PeerNode:
         refused = {f"refused.{why}": n for why, n in self._codec.refused.items()}
         trust = {f"trust.{what}": n for what, n in self._trust.stats().items()}
         measured = dict(self._codec.counts) | dict(self._gossip.stats())
-        return dict(self._counts) | refused | trust | measured
+        transport = dict(self._host.stats())
+        return transport | dict(self._counts) | refused | trust | measured

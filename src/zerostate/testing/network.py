@@ -6,6 +6,7 @@ uses no sockets and no real time, so it works under trio's virtual clocks.
 
 import hashlib
 import itertools
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeVarTuple, final
@@ -37,6 +38,9 @@ _Args = TypeVarTuple("_Args")
 
 CONNECT_TIMEOUT_S: Final = 3.0
 """Longest that a dial or the opening of a stream waits for a frozen peer, in seconds."""
+
+
+_logger: Final = logging.getLogger("zerostate.testing")
 
 
 @final
@@ -116,6 +120,7 @@ class MemoryHost:
         self._thawed = trio.Event()
         self._thawed.set()
         self._seen: set[bytes] = set()
+        self._failed_streams = 0
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -250,6 +255,9 @@ class MemoryHost:
         """Hand an incoming stream to the listener, and close it after."""
         try:
             await self.listener.stream_opened(stream, protocol)
+        except Exception:
+            _logger.exception("a stream of %s failed", protocol)
+            self._failed_streams += 1
         finally:
             await stream.aclose()
 
@@ -288,6 +296,11 @@ class MemoryHost:
         """Neighbours on `topic`."""
         there = self.neighbours.values()
         return frozenset(peer.peer_id for peer in there if topic in peer.topics)
+
+    def stats(self) -> Mapping[str, int]:
+        """Return what the transport has counted."""
+        failed = self._failed_streams
+        return {"transport.streams_failed": failed} if failed else {}
 
     def _forward(self, topic: str, data: bytes) -> None:
         for peer_id in sorted(self.topic_peers(topic)):

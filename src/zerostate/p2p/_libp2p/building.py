@@ -8,6 +8,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig
+from libp2p.peer.id import ID
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
 from libp2p.security.noise.transport import Transport as NoiseTransport
@@ -15,6 +16,7 @@ from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
 from typing_extensions import override
 
 from zerostate.evidence.identity import Identity
+from zerostate.p2p._libp2p.guard import Guard
 from zerostate.p2p._libp2p.router import TellingRouter
 from zerostate.p2p._libp2p.windows import announce_less_often
 
@@ -37,11 +39,23 @@ UNLIMITED: Final = 1 << 20
 class SparingPubsub(Pubsub):
     """Reads a neighbour's gossip without a window update for each few bytes."""
 
+    def __init__(self, host: IHost, router: TellingRouter, guard: Guard) -> None:
+        """Take what counts the failures of forgetting a neighbour."""
+        super().__init__(host, router)
+        self._guard = guard
+
     @override
     async def continuously_read_stream(self, stream: INetStream) -> None:
         """Act on what comes on `stream` until it ends."""
         announce_less_often(stream)
         await super().continuously_read_stream(stream)
+
+    @override
+    def _handle_dead_peer(self, peer_id: ID) -> None:
+        try:
+            super()._handle_dead_peer(peer_id)
+        except Exception as exc:  # noqa: BLE001  # called by a loop for all neighbours
+            self._guard.note("tasks", "forgetting a gossip neighbour", exc)
 
 
 def build_host(identity: Identity, listen: tuple[str, ...]) -> IHost:
@@ -66,10 +80,11 @@ def build_host(identity: Identity, listen: tuple[str, ...]) -> IHost:
     )
 
 
-def build_gossip(host: IHost) -> tuple[Pubsub, TellingRouter]:
+def build_gossip(host: IHost, guard: Guard) -> tuple[Pubsub, TellingRouter]:
     """Return the gossip services of `host`; before its first connection."""
     degree, degree_low, degree_high = GOSSIP_DEGREE
     router = TellingRouter(
+        guard,
         protocols=GOSSIP_PROTOCOLS,
         degree=degree,
         degree_low=degree_low,
@@ -81,4 +96,4 @@ def build_gossip(host: IHost) -> tuple[Pubsub, TellingRouter]:
         eclipse_protection_enabled=False,
         adaptive_gossip_enabled=False,
     )
-    return SparingPubsub(host, router), router
+    return SparingPubsub(host, router, guard), router

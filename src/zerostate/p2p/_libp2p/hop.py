@@ -102,8 +102,15 @@ class HopService:
         """Answer one request, and stay for the circuit if it made one."""
         source = PeerId(str(stream.muxed_conn.peer_id))
         try:
-            with trio.fail_after(self._timeout_s):
-                request = await receive(stream, HopMessage)
+            await self._act_on_request(stream, source)
+        except (P2PError, trio.TooSlowError, *FOREIGN) as exc:
+            _logger.debug("relaying for %s ended: %s", source, exc)
+            await give_up(stream)
+
+    async def _act_on_request(self, stream: INetStream, source: PeerId) -> None:
+        with trio.fail_after(self._timeout_s):
+            request = await receive(stream, HopMessage)
+        try:
             if request.type == HopMessage.CONNECT:
                 destination = PeerId(str(ID(request.peer.id)))
                 await self._connect(stream, source, destination)
@@ -112,9 +119,6 @@ class HopService:
         except _RefusedError as exc:
             self._listener.refused(source, str(exc))
             await self._answer(stream, _status(exc.status))
-        except (P2PError, trio.TooSlowError, *FOREIGN) as exc:
-            _logger.debug("relaying for %s ended: %s", source, exc)
-            await give_up(stream)
 
     def _reserve(self, source: PeerId, request_type: int) -> HopMessage:
         if request_type != HopMessage.RESERVE:

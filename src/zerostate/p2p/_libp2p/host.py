@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from collections.abc import Mapping
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast, final
@@ -29,6 +30,7 @@ from zerostate.p2p._libp2p.dialling import Dialler
 from zerostate.p2p._libp2p.ending import close_connection
 from zerostate.p2p._libp2p.failures import failing_as
 from zerostate.p2p._libp2p.gate import Gate
+from zerostate.p2p._libp2p.guard import Guard
 from zerostate.p2p._libp2p.notices import ConnectionNotices, path_of
 from zerostate.p2p._libp2p.relay import Libp2pRelays
 from zerostate.p2p._libp2p.router import TellingRouter
@@ -62,6 +64,7 @@ class Libp2pHost:
         router: TellingRouter,
         *,
         listener: HostListener,
+        guard: Guard,
         nursery: trio.Nursery,
         connect_timeout_s: float,
     ) -> None:
@@ -69,6 +72,7 @@ class Libp2pHost:
         self._pubsub = pubsub
         self._router = router
         self._listener = listener
+        self._guard = guard
         self._nursery = nursery
         self._connect_timeout_s = connect_timeout_s
         self._ping_streams: dict[PeerId, Libp2pStream] = {}
@@ -219,6 +223,10 @@ class Libp2pHost:
             self._listener.gossip_arrived(topic, PeerId(str(forwarder)), message.data)
             for topic in message.topicIDs[:1]
         )
+
+    def stats(self) -> Mapping[str, int]:
+        """Return what the transport has counted."""
+        return self._guard.counts
 
     async def _serve(self, stream: INetStream, *, protocol: str) -> None:
         wrapped = Libp2pStream(stream)

@@ -2,19 +2,36 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import final
+from typing import Any, final
 
+import trio
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from typing_extensions import override
+
+from zerostate.p2p._libp2p.guard import Guard
 
 
 @final
 class TellingRouter(GossipSub):
     """py-libp2p's router, which alone says nothing of what it drops."""
 
-    _watched: dict[bytes, set[ID]]
+    def __init__(self, guard: Guard, **options: Any) -> None:  # noqa: ANN401  # they are py-libp2p's
+        """Take the options of py-libp2p's router, and what counts its failures."""
+        super().__init__(**options)
+        self._guard = guard
+        self._watched: dict[bytes, set[ID]] = {}
+
+    @override
+    async def heartbeat(self) -> None:
+        """Repair the meshes, again and again; also after what a peer made fail."""
+        while True:
+            try:
+                await super().heartbeat()
+            except Exception as exc:  # noqa: BLE001  # the top of a loop
+                self._guard.note("tasks", "the gossip heartbeat", exc)
+                await trio.sleep(self.heartbeat_interval)
 
     @contextmanager
     def watching(self, data: bytes) -> Iterator[set[ID]]:
@@ -22,12 +39,12 @@ class TellingRouter(GossipSub):
 
         Filled while the message is published inside the block.
         """
-        watched = self._watched = getattr(self, "_watched", {})
-        taken = watched[data] = set()
+        taken: set[ID] = set()
+        self._watched[data] = taken
         try:
             yield taken
         finally:
-            del watched[data]
+            del self._watched[data]
 
     @override
     def send_rpc(self, peer_id: ID, rpc: rpc_pb2.RPC, priority: bool = False) -> None:
@@ -60,7 +77,6 @@ class TellingRouter(GossipSub):
         super()._handle_dropped_rpc(peer_id, rpc, reason)
 
     def _watched_in(self, rpc: rpc_pb2.RPC) -> Iterator[set[ID]]:
-        watched = getattr(self, "_watched", {})
-        for message in rpc.publish if watched else ():
-            if message.data in watched:
-                yield watched[message.data]
+        for message in rpc.publish if self._watched else ():
+            if message.data in self._watched:
+                yield self._watched[message.data]

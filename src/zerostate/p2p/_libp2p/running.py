@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import trio
 from libp2p.abc import IHost
@@ -14,11 +14,15 @@ from libp2p.tools.anyio_service import background_trio_service
 from zerostate.errors import P2PError
 from zerostate.evidence.identity import Identity
 from zerostate.p2p._libp2p.building import build_gossip, build_host
+from zerostate.p2p._libp2p.guard import Guard
 from zerostate.p2p._libp2p.host import Libp2pHost
 from zerostate.p2p.config import P2PConfig
 from zerostate.p2p.host import Host, HostListener, HostOpener
 from zerostate.p2p.logs import keep_libp2p_quiet
 from zerostate.p2p.tasks import open_background, start_clean
+
+if TYPE_CHECKING:
+    from libp2p.network.swarm import Swarm
 
 STOP_TIMEOUT_S: Final = 3.0
 """Longest that an orderly stop may take, in seconds; usually 0.3. libp2p must not just
@@ -34,17 +38,20 @@ def libp2p_host(config: P2PConfig, identity: Identity) -> HostOpener:
     @asynccontextmanager
     async def open_host(listener: HostListener) -> AsyncIterator[Host]:
         async with open_background() as nursery:
+            guard = Guard()
             host = build_host(identity, config.listen)
-            pubsub, router = build_gossip(host)
+            guard.watch_streams(cast("Swarm", host.get_network()))
+            pubsub, router = build_gossip(host, guard)
             wrapped = Libp2pHost(
                 host,
                 pubsub,
                 router,
                 listener=listener,
+                guard=guard,
                 nursery=nursery,
                 connect_timeout_s=config.connect_timeout_s,
             )
-            service = _Service(host, pubsub, router)
+            service = _Service(host, pubsub, router, guard)
             start_clean(nursery, service.run)
             try:
                 await service.running.wait()
@@ -63,8 +70,11 @@ def libp2p_host(config: P2PConfig, identity: Identity) -> HostOpener:
 class _Service:
     """libp2p's own services, in a task of their own."""
 
-    def __init__(self, host: IHost, pubsub: Pubsub, router: GossipSub) -> None:
+    def __init__(
+        self, host: IHost, pubsub: Pubsub, router: GossipSub, guard: Guard
+    ) -> None:
         self._host = host
+        self._guard = guard
         self._pubsub = pubsub
         self._router = router
         self._stopping = trio.Event()
@@ -75,9 +85,12 @@ class _Service:
         try:
             async with (
                 self._host.run(listen_addrs=[]),
-                background_trio_service(self._pubsub),
-                background_trio_service(self._router),
+                background_trio_service(self._pubsub) as pubsub,
+                background_trio_service(self._router) as router,
             ):
+                swarm = cast("Swarm", self._host.get_network())
+                for manager in (swarm.manager, pubsub, router):
+                    self._guard.watch_tasks(manager)
                 await self._pubsub.wait_until_ready()
                 self.running.set()
                 await self._stopping.wait()
