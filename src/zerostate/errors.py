@@ -57,6 +57,7 @@
       + ReorganisedError        the chain has dropped what it had confirmed
   - EvidenceError               a receipt or state that does not prove what it should
   - TaskDeadlineError           no result in the time the requester gave
+  - TaskNotFoundError           the node does not know such a task
   - StoreError
     . StoreUnavailableError*    the disk refused a write
     . StoreLockedError          another process holds the data directory
@@ -531,6 +532,12 @@ class TaskDeadlineError(ZeroStateError):
     """No result came in the time that the requester gave."""
 
     code = "task_deadline"
+
+
+class TaskNotFoundError(ZeroStateError):
+    """No such task was submitted to this node since its start, or too long ago."""
+
+    code = "task_not_found"
 
 
 class StoreError(ZeroStateError):

@@ -37,6 +37,7 @@ EXIT_CODES: Final = {
     "invalid_query": EXIT_INPUT,
     "trace_not_found": EXIT_INPUT,
     "guild_not_found": EXIT_INPUT,
+    "task_not_found": EXIT_INPUT,
     "unsupported_platform": EXIT_ENVIRONMENT,
     "port_in_use": EXIT_ENVIRONMENT,
     "process": EXIT_ENVIRONMENT,
@@ -74,6 +75,8 @@ _HINTS: Final = {
     "node_not_running": "start it with: zerostate node run --config FILE; --node takes "
     "its data directory, control socket or settings file",
     "guild_not_found": "zerostate guild list shows which guilds the node knows",
+    "task_not_found": "a node knows the tasks that were submitted to it since its start; "
+    "what proves older ones is in tasks/ of its data directory",
     "query": "is the stack running? start it with: zerostate up",
     "trace_incomplete": "the task itself is not to blame; tree and page show the spans "
     "that did arrive. Is the disk of the data directory full?",

@@ -2,27 +2,24 @@
 
 import json
 import os
-import socket
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from zerostate.errors import ConfigError, NodeNotRunningError
+from zerostate.node.data_dir import SOCKET_NAME
+
+if TYPE_CHECKING:
+    from zerostate.cli.control import Progress
 
 NODE_VARIABLE: Final = "ZEROSTATE_NODE"
 """Environment variable that names the node where ``--node`` does not."""
 
-SOCKET_NAME: Final = "control.sock"
-"""File name of the control socket in a node's data directory."""
-
 MAX_SETTINGS_BYTES: Final = 1 << 20
 """Largest settings file that is read."""
-
-CONNECT_TIMEOUT_S: Final = 5.0
-"""Longest wait for a node to take a connection, in seconds."""
 
 NodeOption = Annotated[
     Path | None,
@@ -38,7 +35,12 @@ NodeOption = Annotated[
 
 
 async def ask_node(
-    node: Path | None, method: str, params: Mapping[str, object], *, timeout_s: float
+    node: Path | None,
+    method: str,
+    params: Mapping[str, object],
+    *,
+    timeout_s: float,
+    on_progress: "Progress | None" = None,
 ) -> Mapping[str, object]:
     """Return what the node that `node` names answers to a control request.
 
@@ -53,9 +55,10 @@ async def ask_node(
     from zerostate.cli.control import ControlClient  # noqa: PLC0415  # see above
 
     path = control_socket(node)
-    _require_listener(path)
-    client = ControlClient(f"the node at {path}", path)
-    return await client.call(method, params, timeout_s=timeout_s)
+    client = ControlClient(f"the node at {path}", path, unreachable=NodeNotRunningError)
+    return await client.call(
+        method, params, timeout_s=timeout_s, on_progress=on_progress
+    )
 
 
 def control_socket(node: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -89,16 +92,6 @@ def control_socket(node: Path | None, environ: Mapping[str, str] = os.environ) -
     if not path.is_socket():
         raise NodeNotRunningError(f"no node runs on {directory}")
     return path
-
-
-def _require_listener(path: Path) -> None:
-    """Tell a socket that a killed node has left behind from one that is listened at."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(CONNECT_TIMEOUT_S)
-        try:
-            probe.connect(str(path))
-        except OSError as exc:
-            raise NodeNotRunningError(f"no node answers at {path}: {exc}") from exc
 
 
 def _data_dir(settings: Path) -> Path:

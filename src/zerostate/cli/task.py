@@ -1,17 +1,28 @@
-"""``zerostate task``: what tasks have come to."""
+"""``zerostate task``: tasks of a running node, and what proves them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from zerostate.cli.failures import failure_of
 from zerostate.cli.output import print_json, print_lines
-from zerostate.cli.receipt import ProofFiles
-from zerostate.cli.receipt import verify as verify_files
+from zerostate.cli.running_node import NodeOption
 from zerostate.errors import ZeroStateError
 
-task_app = typer.Typer(help="Verify what tasks have come to.")
+# Nothing heavy is imported above: each command loads what it needs when it is called.
+# ruff: noqa: PLC0415
+
+WAIT_S: Final = 60.0
+"""How long a result is waited for unless told otherwise, in seconds."""
+
+task_app = typer.Typer(help="Submit tasks to a running node, and verify receipts.")
+
+TaskId = Annotated[str, typer.Argument(metavar="ID", help="task-… and 32 digits.")]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", help="Where the output goes."),
+]
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object, nothing else.")
@@ -20,10 +31,92 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.
 
 
 @task_app.command()
+def submit(
+    module: Annotated[
+        Path,
+        # Here and below: whoever opens a file says what is wrong with it.
+        typer.Argument(metavar="MODULE", readable=False, help="WebAssembly."),
+    ],
+    *,
+    task_input: Annotated[
+        Path,
+        typer.Option("--input", metavar="FILE", readable=False, help="Its input."),
+    ],
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            readable=False,
+            help="JSON with fields of the manifest to set: limits, args, price …",
+        ),
+    ] = None,
+    members: Annotated[
+        int, typer.Option(min=1, help="How many peers the guild waits for.")
+    ] = 1,
+    deadline_s: Annotated[
+        float,
+        typer.Option("--deadline", metavar="SECONDS", help="Longest run of the task."),
+    ] = WAIT_S,
+    output: OutputFile = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Print the task's id and do not wait.")
+    ] = False,
+    node: NodeOption = None,
+    as_json: Json = False,
+    verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
+) -> int:
+    """Run a task for a node's account; it goes on when this command is ended."""
+    from zerostate.cli import tasks
+
+    order = tasks.Order(
+        module=module,
+        input=task_input,
+        manifest=manifest,
+        members=members,
+        deadline_s=deadline_s,
+    )
+    return tasks.submit(order, tasks.Asked(node, as_json), output=output, detach=detach)
+
+
+@task_app.command()
+def status(
+    task_id: TaskId,
+    *,
+    node: NodeOption = None,
+    as_json: Json = False,
+    verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
+) -> int:
+    """Tell whether a task is running, done or failed, and each of its stages."""
+    from zerostate.cli import tasks
+
+    return tasks.status(task_id, tasks.Asked(node, as_json))
+
+
+@task_app.command()
+def result(
+    task_id: TaskId,
+    *,
+    wait_s: Annotated[
+        float,
+        typer.Option("--wait", metavar="SECONDS", help="Longest wait for its end."),
+    ] = WAIT_S,
+    output: OutputFile = None,
+    node: NodeOption = None,
+    as_json: Json = False,
+    verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
+) -> int:
+    """Wait for a task's end and show what came of it."""
+    from zerostate.cli import tasks
+
+    asked = tasks.Asked(node, as_json)
+    return tasks.result(task_id, asked, wait_s=wait_s, output=output)
+
+
+@task_app.command()
 def verify(
     receipt: Annotated[
         Path,
-        # Here and below: whoever opens a file says what is wrong with it.
         typer.Argument(
             metavar="RECEIPT", readable=False, help="The receipt, as it came."
         ),
@@ -57,6 +150,9 @@ def verify(
     verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
 ) -> int:
     """Say whether a receipt is confirmed (exit code 0), contradicted (4) or undecided (5)."""
+    from zerostate.cli.receipt import ProofFiles
+    from zerostate.cli.receipt import verify as verify_files
+
     files = ProofFiles(
         receipt=receipt,
         manifest=manifest,

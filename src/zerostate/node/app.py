@@ -33,6 +33,7 @@ from zerostate.node.layers import Layers
 from zerostate.node.ops import Ops
 from zerostate.node.sampling import node_sampler
 from zerostate.node.task import Requester
+from zerostate.node.task_commands import TaskCommands
 from zerostate.node.tracing import NodeTracer
 from zerostate.node.vitals import take_vitals
 from zerostate.p2p import P2PTracer, PeerNode, open_peer_node
@@ -111,17 +112,18 @@ async def _serve(
     ):
         clock = SystemClock()
         ops.observe(lambda: take_vitals(config, layers, clock))
-        commands = Commands(
-            config,
-            layers.peers,
-            layers.requester,
-            GuildCommands(layers.guilds, layers.peers.peer_id),
-            telemetry,
-        )
-        server = ControlServer(
-            config.control_socket, commands.methods(), outlasting=OUTLASTING
-        )
         async with trio.open_nursery() as nursery:
+            commands = Commands(
+                config,
+                layers.peers,
+                layers.requester,
+                GuildCommands(layers.guilds, layers.peers.peer_id),
+                TaskCommands(layers.requester, nursery, clock),
+                telemetry=telemetry,
+            )
+            server = ControlServer(
+                config.control_socket, commands.methods(), outlasting=OUTLASTING
+            )
             await nursery.start(server.serve)
             await on_ready(Ready(layers.peers, ops_url))
             await trio.sleep_forever()

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final, final
 
 import trio
@@ -11,22 +10,15 @@ from zerostate.errors import InvalidQueryError
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import CommandError, Method, Params
 from zerostate.node.guild_commands import GuildCommands
-from zerostate.node.params import number, text, whole_number
+from zerostate.node.params import number, text
 from zerostate.node.progress import Progress
-from zerostate.node.submission import TaskSubmission
 from zerostate.node.task import Requester
+from zerostate.node.task_commands import TaskCommands, submission_of
 from zerostate.p2p import PeerNode
 from zerostate.telemetry import TelemetryHandle
 
 MAX_FLUSH_S: Final = 30.0
 """Longest flush that a caller may ask for, in seconds."""
-
-MAX_DEADLINE_S: Final = 3600.0
-"""Longest task that a caller may wait for, in seconds."""
-
-MAX_GUILD_MEMBERS: Final = 49
-"""Most members that a task's guild may wait for."""
-
 
 OUTLASTING: Final = frozenset({"submit", "guild_leave"})
 """Methods that go on when their caller is gone: an executor that works is to be paid, and
@@ -43,12 +35,15 @@ class Commands:
         peers: PeerNode,
         requester: Requester,
         guilds: GuildCommands,
+        tasks: TaskCommands,
+        *,
         telemetry: TelemetryHandle,
     ) -> None:
         self._config = config
         self._peers = peers
         self._requester = requester
         self._guilds = guilds
+        self._tasks = tasks
         self._telemetry = telemetry
 
     def methods(self) -> dict[str, Method]:
@@ -60,6 +55,7 @@ class Commands:
             "flush": self.flush,
             "stats": self.stats,
             **self._guilds.methods(),
+            **self._tasks.methods(),
         }
 
     async def info(self, _params: Params, _progress: Progress) -> Mapping[str, object]:
@@ -83,7 +79,7 @@ class Commands:
 
     async def submit(self, params: Params, progress: Progress) -> Mapping[str, object]:
         """Run a task; see `zerostate.node.task`."""
-        report = await self._requester.run(_submission(params), progress)
+        report = await self._requester.run(submission_of(params), progress)
         result = report.as_json()
         if report.error_code is not None:
             raise CommandError(report.error_code, report.error_message, result)
@@ -97,19 +93,4 @@ class Commands:
 
     async def stats(self, _params: Params, _progress: Progress) -> Mapping[str, object]:
         """Tell the node's counters."""
-        return dict(self._peers.stats())
-
-
-def _submission(params: Params) -> TaskSubmission:
-    manifest = params.get("manifest") or {}
-    if not isinstance(manifest, dict):
-        raise InvalidQueryError("manifest: not a JSON object")
-    has_output = params.get("output_path") is not None
-    return TaskSubmission(
-        module_path=Path(text(params, "module_path")),
-        input_path=Path(text(params, "input_path")),
-        manifest=manifest,
-        members=whole_number(params, "members", 1, MAX_GUILD_MEMBERS),
-        deadline_s=number(params, "deadline_s", 60.0, MAX_DEADLINE_S),
-        output_path=Path(text(params, "output_path")) if has_output else None,
-    )
+        return {**self._peers.stats(), **self._tasks.stats()}

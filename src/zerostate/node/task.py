@@ -92,13 +92,23 @@ class Requester:
             peers, guilds, clock, history, identity, continues=self._is_in_its_trace
         )
 
-    async def run(self, submission: TaskSubmission, progress: Progress) -> TaskReport:
+    async def run(
+        self,
+        submission: TaskSubmission,
+        progress: Progress,
+        report: TaskReport | None = None,
+    ) -> TaskReport:
         """Run one task to its end, well or badly.
 
         Never raises an error of ours: what went wrong stands in the report, beside
         all that is known by then. The whole is one trace with the root ``task.run``.
+
+        Args:
+            submission: The task.
+            progress: Told each stage.
+            report: Of a new task; None makes one.
         """
-        report = TaskReport(new_task_id())
+        report = report or TaskReport(new_task_id())
         try:
             with self._tracer.trace_task(report.task_id) as span:
                 trace_id = TraceCarrier.inject().trace_id
