@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, final
 
 from zerostate.cli.failures import ReportedError
-from zerostate.errors import PeerLostError, ProcessError
+from zerostate.errors import NodeNotRunningError, PeerLostError, ProcessError
 
 MAX_LINE_BYTES: Final = 1 << 20
 """Longest line a node may answer with, in bytes; results are a few KB."""
@@ -36,9 +36,24 @@ class ControlError(ReportedError):
 class ControlClient:
     """One node's control socket. Each call has a connection of its own."""
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        *,
+        unreachable: type[PeerLostError | NodeNotRunningError] = PeerLostError,
+    ) -> None:
+        """Connect from `call` on.
+
+        Args:
+            name: What errors call the node.
+            path: Its control socket.
+            unreachable: What it is when nobody listens there, as at a socket that a
+                killed node has left behind.
+        """
         self._name = name
         self._path = path
+        self._unreachable = unreachable
 
     async def call(
         self,
@@ -55,8 +70,10 @@ class ControlClient:
         Raises:
             ControlError: The node's answer is an error.
             PeerLostError: The node's process went away before it answered.
-            ProcessError: The node cannot be reached, did not answer within
-                `timeout_s`, or answered nonsense.
+            NodeNotRunningError: No node can be reached; or PeerLostError, see
+                `unreachable`.
+            ProcessError: The node did not answer within `timeout_s`, or answered
+                nonsense.
         """
         reader, writer = await self._connect()
         try:
@@ -83,7 +100,8 @@ class ControlClient:
                     self._path, limit=MAX_LINE_BYTES
                 )
         except OSError as exc:
-            raise PeerLostError(f"{self._name} is gone: {exc}") from exc
+            said = str(exc) or f"no connection within {_CONNECT_TIMEOUT_S:g} s"
+            raise self._unreachable(f"no node answers at {self._path}: {said}") from exc
 
     async def _read_answer(
         self,

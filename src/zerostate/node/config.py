@@ -12,6 +12,7 @@ from zerostate.evidence.identity import parse_peer_id
 from zerostate.guild import GuildConfig
 from zerostate.guild.config import MAX_HEARTBEAT_INTERVAL_S
 from zerostate.ids import PeerId
+from zerostate.node.data_dir import SOCKET_NAME
 from zerostate.node.ops_address import OpsAddress
 from zerostate.node.p2p_settings import p2p_problems
 from zerostate.p2p import P2PConfig
@@ -262,7 +263,7 @@ class NodeConfig(BaseModel):
     @property
     def control_socket(self) -> Path:
         """Path of the control socket."""
-        return self.data_dir / "control.sock"
+        return self.data_dir / SOCKET_NAME
 
     @classmethod
     def load(cls, path: Path) -> Self:

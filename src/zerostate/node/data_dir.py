@@ -9,6 +9,9 @@ from typing import Final
 
 from zerostate.errors import ConfigError, StoreLockedError
 
+SOCKET_NAME: Final = "control.sock"
+"""File name of the node's control socket."""
+
 LOCK_NAME: Final = "node.lock"
 """File whose lock says that a node runs here; holds its process id, for people."""
 

@@ -75,6 +75,27 @@ def test_a_socket_that_was_left_behind_has_no_running_node(tmp_path):
         asyncio.run(ask_node(path, "guild_list", {}, timeout_s=5))
 
 
+def test_a_node_is_asked_on_one_connection(tmp_path):
+    connections = []
+
+    async def answer(reader, writer):
+        connections.append(asyncio.current_task())
+        await reader.readline()
+        writer.write(b'{"id": 1, "result": {"so": "it is"}}\n')
+        writer.close()
+        await writer.wait_closed()
+
+    async def run():
+        path = tmp_path / "control.sock"
+        async with await asyncio.start_unix_server(answer, path):
+            got = await ask_node(path, "info", {}, timeout_s=5)
+            await asyncio.gather(*connections)
+            return got
+
+    assert asyncio.run(run()) == {"so": "it is"}
+    assert len(connections) == 1
+
+
 def test_the_socket_is_where_the_node_puts_it(tmp_path):
     config = NodeConfig(service_name="node", data_dir=tmp_path)
     with socket.socket(socket.AF_UNIX) as listener:
