@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stack_process import StackProcess
+from zerostate.execution.confinement_report import confinement_report
 
 pytestmark = pytest.mark.e2e
 
@@ -36,6 +37,19 @@ def test_it_sends_a_span_and_finds_it_again(tmp_path):
     assert "ok   test span" in done.stdout
     assert f"ok   found again: {page}/trace/" in done.stdout
     assert "recorder: python" in done.stdout
+
+
+def test_it_tells_what_keeps_a_module_in_and_that_is_no_matter_of_spans():
+    done = doctor(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+
+    measures = confinement_report()
+    section = done.stdout.partition("What keeps the module")[2].splitlines()[1:]
+    told = section[: len(measures)]
+    assert told == [
+        f"  {'ok ' if one.is_in_force else 'off'}  {one.name}: {one.finding}"
+        for one in measures
+    ]
+    assert "ok   empty environment" in done.stdout
 
 
 def test_an_endpoint_that_nobody_serves_is_named_with_what_to_do():

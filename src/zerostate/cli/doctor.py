@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -51,6 +52,9 @@ class Check:
 async def run_doctor(*, url: str | None) -> int:
     """Print what holds here, and send one span and look for it.
 
+    What does not keep a task's module in is shown, but is no failure: whether tasks
+    are to be run here is not known.
+
     Args:
         url: Page of the stack in which the test span must be found; None looks at the
             default page, if there is one.
@@ -59,6 +63,7 @@ async def run_doctor(*, url: str | None) -> int:
         `EXIT_OK` if every check is good, else `EXIT_ENVIRONMENT`.
     """
     _show(_installed())
+    _show(_confinement())
     try:
         config = _effective()
     except ConfigError as exc:
@@ -71,7 +76,7 @@ async def run_doctor(*, url: str | None) -> int:
 
 
 def _show(lines: Iterable[str]) -> None:
-    print_lines((line, line.startswith("  BAD")) for line in lines)
+    print_lines((line, line.startswith(("  BAD", "  off"))) for line in lines)
 
 
 def _installed() -> Iterator[str]:
@@ -85,6 +90,20 @@ def _installed() -> Iterator[str]:
             yield f"  {name} {importlib.metadata.version(name)}"
         except importlib.metadata.PackageNotFoundError:
             yield f"  {name} not installed"
+
+
+def _confinement() -> Iterator[str]:
+    from zerostate.execution.confinement_report import (  # noqa: PLC0415  # starts a process
+        confinement_report,
+    )
+
+    yield "What keeps the module of a task in, tried out"
+    if sys.platform != "linux":
+        yield "  nothing: tasks run on Linux only"
+        return
+    for measure in confinement_report():
+        mark = "ok " if measure.is_in_force else "off"
+        yield f"  {mark}  {measure.name}: {measure.finding}"
 
 
 def _effective() -> "EffectiveConfig":
