@@ -128,7 +128,7 @@ UNKNOWN = "guild-" + "0" * 32
         (
             ["create", "--wants", "wasm", "--members", "1000000"],
             "invalid_query",
-            "max_members is",
+            "at most 50 members",
         ),
         (
             ["create", "--wants", "wasm", "--ttl", "-1"],
