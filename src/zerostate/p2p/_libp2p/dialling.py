@@ -27,7 +27,11 @@ ADDRESS_TTL_S: Final = 120
 
 CROSSED_PAUSE_S: Final = 0.2
 """Longest pause, of random length, before a dial that was refused here is tried again,
-in seconds: longer than a handshake takes, so that of two that cross one comes first."""
+in seconds: longer than a handshake takes, so that of two that cross one comes first.
+It grows with each attempt, because on a busy machine a handshake takes longer."""
+
+CROSSED_ATTEMPTS: Final = 4
+"""Dials of one peer until a refusal here is final."""
 
 
 @final
@@ -76,9 +80,9 @@ class Dialler:
         """Dial, unless the other end's own dial was faster.
 
         Two dials that cross may each be refused for the sake of the other, as one too
-        many with the same peer; so one that is refused here is tried a second time.
+        many with the same peer; so one that is refused here is tried again.
         """
-        for is_last in (False, True):
+        for attempt in range(1, CROSSED_ATTEMPTS + 1):
             try:
                 # Clean, because libp2p starts the connection's tasks in there: they
                 # live on and must not carry the caller's span.
@@ -86,10 +90,10 @@ class Dialler:
             except PeerUnreachableError as exc:
                 is_refused = isinstance(exc.__cause__, RefusedHereError)
                 if is_refused:
-                    await trio.sleep(random.uniform(0.0, CROSSED_PAUSE_S))  # noqa: S311  # not for a secret
+                    await trio.sleep(random.uniform(0.0, CROSSED_PAUSE_S * attempt))  # noqa: S311  # not for a secret
                 if self._is_overtaken(address):
                     return
-                if is_last or not is_refused:
+                if attempt == CROSSED_ATTEMPTS or not is_refused:
                     raise
             else:
                 self._notices.noticed(conn)
