@@ -26,6 +26,7 @@ from zerostate.guild import messages_pb2 as guild_pb
 from zerostate.ids import PeerId, new_guild_id
 from zerostate.p2p import wire_pb2 as pb
 from zerostate.p2p._libp2p.building import build_gossip, build_host
+from zerostate.p2p._libp2p.guard import Guard
 from zerostate.p2p.message import DOMAIN, PAYLOAD_TYPE
 
 PROTOCOL = "/zerostate/message/1"
@@ -214,7 +215,7 @@ async def connected_with(address: str):
     """Run a bare libp2p host that is connected with the victim at `address`."""
     identity = Identity.generate()
     host = build_host(identity, ())
-    pubsub, router = build_gossip(host)
+    pubsub, router = build_gossip(host, Guard())
     async with (
         host.run(listen_addrs=[]),
         background_trio_service(pubsub),
