@@ -22,23 +22,10 @@ async def open_stream(host: IHost, peer_id: PeerId, protocol: str) -> INetStream
         PeerUnreachableError: Not connected, or the connection broke.
     """
     remote = ID.from_string(peer_id)
-    swarm = cast("Swarm", host.get_network())
-    try:
-        return await _open(host, swarm, remote, protocol)
-    except ProtocolNotSpokenError:
-        raise
-    except PeerUnreachableError:
-        # Of two connections with a peer one may be ending; nothing was sent yet.
-        if not any(not conn.is_closed for conn in swarm.get_connections(remote)):
-            raise
-        return await _open(host, swarm, remote, protocol)
-
-
-async def _open(host: IHost, swarm: "Swarm", remote: ID, protocol: str) -> INetStream:
     # Asked of the swarm itself: it notices 0.2 s before it tells, and would dial for a
     # new stream.
-    if not swarm.get_connections(remote):
-        raise PeerUnreachableError(f"{remote} is not connected")
+    if not cast("Swarm", host.get_network()).get_connections(remote):
+        raise PeerUnreachableError(f"{peer_id} is not connected")
     with failing_as(_no_stream):
         return await host.new_stream(remote, [TProtocol(protocol)])
 
