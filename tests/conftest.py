@@ -2,6 +2,9 @@
 
 from hypothesis import HealthCheck, settings
 
+# Before anything else loads py-evm, which would raise the recursion limit for good.
+import zerostate.payment.devchain._evm  # noqa: F401  # for what its import does
+
 # What is not named here is Hypothesis's own choice for where it runs: where the
 # environment variable CI is set, the same examples each time (`derandomize`).
 settings.register_profile(
