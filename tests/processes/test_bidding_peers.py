@@ -6,7 +6,7 @@ from processes.accounting import assert_report_agrees, assert_requests_arrived
 from processes.network_of_processes import network_of
 from processes.peer_process import PeerPlan
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 MEMBERS = 3
 TASKS = 4
