@@ -1,6 +1,7 @@
 """Twelve peers as twelve processes, three guilds at a time (`make test-slow`)."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 
 import pytest
@@ -14,7 +15,7 @@ from processes.accounting import (
 )
 from processes.network_of_processes import ProcessNetwork, TaskResult, network_of
 from processes.peer_process import PeerPlan
-from processes.stored_traces import links_of
+from processes.stored_traces import StoredTrace, StoredTraces, links_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -68,30 +69,58 @@ def test_strangers_work_stands_in_linked_roots_found_from_either_end(tmp_path):
 
         assert_reported_well(results)
         stored.assert_whole()
+        paid = paid_by_requester(stored, results)
+        found = 0
         for result in results:
             trace = stored[result.trace_id]
-            strangers = [
+            linked = [
                 other
                 for other in stored.linked_to(result.trace_id)
                 if other.named("guild.join")
             ]
-            joined = {
-                span.service
-                for other in strangers
-                for span in other.named("guild.join")
-                if not span.is_error
-            }
-            assert len(joined) == MEMBERS, trace.drawn()
-            assert not trace.named("guild.join"), trace.drawn()
-            ids = {other.trace_id for other in strangers}
+            apart = {service for other in linked for service in joined(other)}
+            together = {span.service for span in trace.named("guild.join")}
+            # Whom the requester has a channel with is no stranger any more.
+            assert together <= paid[requester_of(trace)], trace.drawn()
+            assert not apart & together, trace.drawn()
+            assert len(apart | joined(trace)) == MEMBERS, trace.drawn()
+            ids = {other.trace_id for other in linked}
             assert ids <= links_of(network.stack, result.trace_id, "in")
             for trace_id in ids:
                 assert result.trace_id in links_of(network.stack, trace_id, "out")
+            found += len(apart)
+    # Three of the nine candidates are witnesses, who are never paid.
+    assert found >= TASKS
     for name in EXECUTION:
         assert stored.names()[name] == TASKS
     assert_requests_arrived(stored)
     assert_gossip_arrived(stored, stats)
     assert_nobody_was_lost(stats)
+
+
+def requester_of(trace: StoredTrace) -> str:
+    """Return the name of the peer whose task a trace tells of."""
+    (run,) = trace.named("task.run")
+    return run.service
+
+
+def joined(trace: StoredTrace) -> set[str]:
+    """Return the names of the peers whose way into a guild stands in `trace`."""
+    return {span.service for span in trace.named("guild.join") if not span.is_error}
+
+
+def paid_by_requester(
+    stored: StoredTraces, results: Sequence[TaskResult]
+) -> dict[str, set[str]]:
+    """Return whom each requester has opened a channel with, by name."""
+    paid = defaultdict(set)
+    for result in results:
+        trace = stored[result.trace_id]
+        executors = {span.service for span in trace.named("execution.task")}
+        for other in stored.linked_to(result.trace_id):
+            executors |= {span.service for span in other.named("execution.task")}
+        paid[requester_of(trace)] |= executors
+    return paid
 
 
 def run_tasks(network: ProcessNetwork) -> list[TaskResult]:
