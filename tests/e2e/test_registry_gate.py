@@ -30,8 +30,18 @@ ENDINGS = {attr.ERROR_TYPE, attr.CANCELLED}
 NOT_SEEN = {
     # what: why no task of this test can emit it
     "exception.escaped": "only OpenTelemetry's SDK writes it, which deprecates it",
+    "task.id": "on a link: only a settlement links to payments, and is being built",
 }
 
+BEING_BUILT = {
+    "payment.channel.withdraw",
+    "payment.channel.close",
+    "payment.channel.settle",
+    "payment.batch.settle",
+    "payment.dispute",
+    "payment.chain.{operation}",
+}
+"""Spans of operations on a chain, which no scenario performs yet."""
 
 ENDLESS = {"limits": {"fuel": 10**14, "wall_s": 0.5}}
 """Limits of a task that only its wall clock ends."""
@@ -194,7 +204,8 @@ def test_every_span_is_registered_and_every_registered_span_is_emitted(spans):
     emitted = set(by_spec(spans))
 
     assert unregistered == set()
-    assert [spec.name for spec in REGISTRY.spans if spec not in emitted] == []
+    missing = {spec.name for spec in REGISTRY.spans if spec not in emitted}
+    assert missing == BEING_BUILT
 
 
 def test_spans_carry_the_attributes_that_are_registered_for_them(spans):
@@ -203,6 +214,7 @@ def test_spans_carry_the_attributes_that_are_registered_for_them(spans):
     assert [
         problem
         for spec in REGISTRY.spans
+        if spec.name not in BEING_BUILT
         for problem in disagreements(spec, emitted[spec])
     ] == []
     assert {

@@ -1,21 +1,50 @@
 """The payment layer's spans: a typed method for each.
 
 Of the money only the payment's own amount and nonce are recorded: no balances, no
-deposits, no keys. The co-signed state travels on the event ``payment.state``, so that
+deposits, no withdrawals, no keys. The co-signed state travels on the event ``payment.state``, so that
 whoever stores the trace can verify it instead of believing the span.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Final, Literal, NamedTuple
 
-from opentelemetry.trace import Span, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, TracerProvider
 
 from zerostate.ids import ChannelId, PeerId, TaskId
+from zerostate.payment.chain import TxHash, TxReceipt
 from zerostate.semconv import attributes as attr
 from zerostate.semconv import spans
+from zerostate.telemetry.propagation import TRACEPARENT, TraceCarrier
 from zerostate.telemetry.spans import LayerTracer
 from zerostate.units import Minor
 
-_SCHEME = "eip712-secp256k1"
+MAX_LINKS: Final = 128
+"""Payments that one span links to: as many links as OpenTelemetry keeps by default."""
+
+ChainOperation = Literal[
+    "open_channel",
+    "deposit",
+    "withdraw",
+    "close",
+    "start_close",
+    "challenge",
+    "settle",
+    "claim",
+]
+"""What the channel contract is told to do."""
+
+_SCHEME: Final = "eip712-secp256k1"
+
+
+class PaidTask(NamedTuple):
+    """A task that was paid, and where its trace says so."""
+
+    task_id: TaskId
+    traceparent: str
+    """Of the span in which this peer paid, or took the payment (W3C Trace Context);
+    empty if that was not recorded."""
 
 
 class PaymentTracer(LayerTracer):
@@ -89,6 +118,138 @@ class PaymentTracer(LayerTracer):
             {attr.CHANNEL_ID: channel_id, attr.TASK_ID: task_id},
         )
 
+    def trace_withdrawal(
+        self, channel_id: ChannelId, peer_id: PeerId
+    ) -> AbstractContextManager[Span]:
+        """``payment.channel.withdraw``: agree on a withdrawal until it is paid out."""
+        return self.span(
+            spans.PAYMENT_CHANNEL_WITHDRAW,
+            {attr.CHANNEL_ID: channel_id, attr.PEER_ID: peer_id},
+        )
+
+    def trace_close_channel(
+        self, channel_id: ChannelId, peer_id: PeerId
+    ) -> AbstractContextManager[Span]:
+        """``payment.channel.close``: agree on the end, or begin to end it alone."""
+        return self.span(
+            spans.PAYMENT_CHANNEL_CLOSE,
+            {attr.CHANNEL_ID: channel_id, attr.PEER_ID: peer_id},
+        )
+
+    def trace_settlement(
+        self, channel_id: ChannelId, peer_id: PeerId, paid: Sequence[PaidTask] = ()
+    ) -> AbstractContextManager[Span]:
+        """``payment.channel.settle``: settle on the chain what was paid.
+
+        A trace of its own: it settles many tasks and belongs to none. Links to the
+        first `MAX_LINKS` of `paid`; `trace_settled_batch` is for the rest.
+        """
+        batch = paid[:MAX_LINKS]
+        return self.span(
+            spans.PAYMENT_CHANNEL_SETTLE,
+            {
+                attr.CHANNEL_ID: channel_id,
+                attr.PEER_ID: peer_id,
+                attr.PAYMENT_SETTLED_PAYMENTS: len(batch),
+            },
+            context=Context(),
+            links=_links(batch),
+        )
+
+    def trace_settled_batch(
+        self, channel_id: ChannelId, paid: Sequence[PaidTask]
+    ) -> AbstractContextManager[Span]:
+        """``payment.batch.settle``: record at most `MAX_LINKS` more as settled.
+
+        Raises:
+            ValueError: More than that.
+        """
+        if len(paid) > MAX_LINKS:
+            raise ValueError(f"{len(paid)} payments; a span links to {MAX_LINKS}")
+        return self.span(
+            spans.PAYMENT_BATCH_SETTLE,
+            {attr.CHANNEL_ID: channel_id, attr.PAYMENT_SETTLED_PAYMENTS: len(paid)},
+            links=_links(paid),
+        )
+
+    def trace_dispute(
+        self, channel_id: ChannelId, *, closing_nonce: int, nonce: int
+    ) -> AbstractContextManager[Span]:
+        """``payment.dispute``: answer a close by `closing_nonce` with state `nonce`.
+
+        A trace of its own: another party's deed set it off.
+        """
+        return self.span(
+            spans.PAYMENT_DISPUTE,
+            {
+                attr.CHANNEL_ID: channel_id,
+                attr.PAYMENT_CLOSING_NONCE: closing_nonce,
+                attr.PAYMENT_NONCE: nonce,
+            },
+            context=Context(),
+        )
+
+    def trace_chain_operation(
+        self,
+        operation: ChainOperation,
+        *,
+        chain_id: int,
+        channel_id: ChannelId | None = None,
+    ) -> AbstractContextManager[Span]:
+        """``payment.chain.<operation>``: send a transaction and wait for it (CLIENT).
+
+        Args:
+            operation: What the contract is told.
+            chain_id: The chain's id.
+            channel_id: None for what is about an account.
+        """
+        attributes: dict[str, str | int] = {
+            attr.PAYMENT_CHAIN_OPERATION: operation,
+            attr.PAYMENT_CHAIN_ID: chain_id,
+        }
+        if channel_id is not None:
+            attributes[attr.CHANNEL_ID] = channel_id
+        return self.span(spans.PAYMENT_CHAIN, attributes, operation=operation)
+
+    def record_nonce(self, span: Span, nonce: int) -> None:
+        """Say on `span` which state it is about, once that is clear."""
+        span.set_attribute(attr.PAYMENT_NONCE, nonce)
+
+    def record_close(self, span: Span, *, nonce: int, cooperative: bool) -> None:
+        """Say by which state the channel ends, and whether both signed that end."""
+        span.set_attributes(
+            {attr.PAYMENT_NONCE: nonce, attr.PAYMENT_COOPERATIVE: cooperative}
+        )
+
+    def record_settlement(
+        self, span: Span, receipt: TxReceipt, *, nonce: int, cooperative: bool
+    ) -> None:
+        """Say by which transaction and which state the channel was settled."""
+        self.record_close(span, nonce=nonce, cooperative=cooperative)
+        span.set_attributes(
+            {
+                attr.PAYMENT_TX_HASH: receipt.tx_hash,
+                attr.PAYMENT_BLOCK_NUMBER: receipt.block.number,
+            }
+        )
+
+    def record_sent(self, span: Span, tx_hash: TxHash) -> None:
+        """Say which transaction was sent."""
+        span.set_attribute(attr.PAYMENT_TX_HASH, tx_hash)
+
+    def record_confirmed(self, span: Span, receipt: TxReceipt) -> None:
+        """Say in which block a transaction is, and what it took.
+
+        Its hash may be another one than was sent first.
+        """
+        span.set_attributes(
+            {
+                attr.PAYMENT_TX_HASH: receipt.tx_hash,
+                attr.PAYMENT_BLOCK_NUMBER: receipt.block.number,
+                attr.PAYMENT_GAS_USED: receipt.gas_used,
+            }
+        )
+
     def record_state(self, span: Span, state: bytes, nonce: int) -> None:
         """Put the co-signed `state` on `span`, as the event ``payment.state``."""
         span.add_event(
@@ -103,3 +264,14 @@ class PaymentTracer(LayerTracer):
         span.set_attribute(attr.PAYMENT_VERIFIED, payment_verified)
         if receipt_verified is not None:
             span.set_attribute(attr.RECEIPT_VERIFIED, receipt_verified)
+
+
+def _links(paid: Sequence[PaidTask]) -> tuple[Link, ...]:
+    return tuple(
+        link
+        for task in paid
+        if task.traceparent
+        for link in TraceCarrier.from_headers({TRACEPARENT: task.traceparent}).link(
+            {attr.TASK_ID: task.task_id, attr.LINK_TRUST: "own"}
+        )
+    )

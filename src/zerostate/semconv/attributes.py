@@ -277,6 +277,30 @@ SIGNATURE_SCHEME: Final = "signature.scheme"
 PAYMENT_STATE_BYTES: Final = "payment.state.signed"
 """The co-signed state's bytes (at most 4 KiB)."""
 
+PAYMENT_CLOSING_NONCE: Final = "payment.closing_nonce"
+"""The state's number by which the other party wants to close."""
+
+PAYMENT_COOPERATIVE: Final = "payment.cooperative"
+"""Both parties signed the end of the channel, so that no window had to pass."""
+
+PAYMENT_SETTLED_PAYMENTS: Final = "payment.settled_payments"
+"""How many payments the span records as settled. It links to the span of each."""
+
+PAYMENT_CHAIN_OPERATION: Final = "payment.chain.operation"
+"""What the channel contract is told to do."""
+
+PAYMENT_CHAIN_ID: Final = "payment.chain.id"
+"""The chain's id."""
+
+PAYMENT_TX_HASH: Final = "payment.tx_hash"
+"""The transaction on the chain."""
+
+PAYMENT_BLOCK_NUMBER: Final = "payment.block_number"
+"""The block that the transaction is in."""
+
+PAYMENT_GAS_USED: Final = "payment.gas_used"
+"""What the transaction took, in units of gas."""
+
 EVENT_PAYMENT_STATE: Final = "payment.state"
 """A channel state that both peers signed; whoever has it can verify it. On
 ``payment.transaction`` and ``payment.channel.update``."""

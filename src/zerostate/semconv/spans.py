@@ -36,8 +36,14 @@ __all__ = [
     "P2P_MESSAGE_CLIENT",
     "P2P_MESSAGE_SERVER",
     "P2P_RELAY",
+    "PAYMENT_BATCH_SETTLE",
+    "PAYMENT_CHAIN",
+    "PAYMENT_CHANNEL_CLOSE",
     "PAYMENT_CHANNEL_OPEN",
+    "PAYMENT_CHANNEL_SETTLE",
     "PAYMENT_CHANNEL_UPDATE",
+    "PAYMENT_CHANNEL_WITHDRAW",
+    "PAYMENT_DISPUTE",
     "PAYMENT_FLOW",
     "PAYMENT_SIGN",
     "PAYMENT_SIGNATURE_VERIFY",
@@ -163,6 +169,34 @@ PAYMENT_SIGN: Final = SpanSpec(
 PAYMENT_SIGNATURE_VERIFY: Final = SpanSpec(
     "payment.signature.verify", "INTERNAL", "Check a signature"
 )
+PAYMENT_CHANNEL_WITHDRAW: Final = SpanSpec(
+    "payment.channel.withdraw",
+    "INTERNAL",
+    "Pay out a part of a channel that stays open",
+)
+PAYMENT_CHANNEL_CLOSE: Final = SpanSpec(
+    "payment.channel.close",
+    "INTERNAL",
+    "Agree with the counterpart on the end of a channel, or begin to end it alone",
+)
+PAYMENT_CHANNEL_SETTLE: Final = SpanSpec(
+    "payment.channel.settle",
+    "INTERNAL",
+    "Settle a channel on the chain, and with it all that was paid on it",
+)
+PAYMENT_BATCH_SETTLE: Final = SpanSpec(
+    "payment.batch.settle",
+    "INTERNAL",
+    "Record further payments of a settled channel as settled",
+)
+PAYMENT_DISPUTE: Final = SpanSpec(
+    "payment.dispute", "INTERNAL", "Answer a close by an old state with a newer one"
+)
+PAYMENT_CHAIN: Final = SpanSpec(
+    "payment.chain.{operation}",
+    "CLIENT",
+    "Send a transaction to the chain, and wait until it is confirmed",
+)
 TELEMETRY_DOCTOR: Final = SpanSpec(
     "telemetry.doctor",
     "INTERNAL",
@@ -204,6 +238,12 @@ REGISTERED: Final[tuple[SpanSpec, ...]] = (
     PAYMENT_VERIFY,
     PAYMENT_SIGN,
     PAYMENT_SIGNATURE_VERIFY,
+    PAYMENT_CHANNEL_WITHDRAW,
+    PAYMENT_CHANNEL_CLOSE,
+    PAYMENT_CHANNEL_SETTLE,
+    PAYMENT_BATCH_SETTLE,
+    PAYMENT_DISPUTE,
+    PAYMENT_CHAIN,
     TELEMETRY_DOCTOR,
 )
 """Every span that ZeroState emits."""
