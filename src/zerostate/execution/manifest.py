@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Final, Self, final
+from typing import Annotated, Any, Final, Literal, Self, final
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from zerostate.errors import ManifestError
+from zerostate.evidence.receipt import OUTCOME_OK
 from zerostate.units import Minor
 
 MAX_MANIFEST_BYTES: Final = 16 << 10
@@ -38,6 +39,14 @@ GIGAFUEL: Final = 1_000_000_000
 
 MAX_AMOUNT: Final = 2**63 - 1
 """Largest amount in terms, in the smallest unit: what a receipt can hold."""
+
+Rate = Literal["none", "base", "metered"]
+"""What a failure costs:
+
+* ``none``: nothing;
+* ``base``: the base price alone;
+* ``metered``: as much as a good result that used the fuel which the receipt bills.
+"""
 
 _MIB: Final = 1 << 20
 
@@ -94,8 +103,45 @@ class Limits(_Strict):
 
 
 @final
+class FailureTerms(_Strict):
+    """What a task costs that failed by its module's own doing; nothing, unless said.
+
+    Each field is an outcome. What is none of them costs nothing, whatever is agreed: a
+    module that cannot be run, and what is the executor's fault.
+    """
+
+    exit_code: Rate = "none"
+    """The module ended with another exit code than 0."""
+
+    trap: Rate = "none"
+    """The module trapped. What it used is not known then: metered is the whole fuel."""
+
+    out_of_fuel: Rate = "none"
+    """The module used up its fuel."""
+
+    memory_limit: Rate = "none"
+    """The module wanted more memory. After a trap, metered is the whole fuel."""
+
+    output_limit: Rate = "none"
+    """The module put out too much; metered is the whole fuel."""
+
+    deadline: Rate = "none"
+    """The wall clock ran out; metered is the whole fuel if the module ran at all. It
+    depends on how fast the executor is, and nobody can check that later."""
+
+    def rate(self, outcome: str) -> Rate:
+        """Return what the failure `outcome` costs, be it a field or not."""
+        # Only a field's name is looked up: an outcome is what somebody else says.
+        rate: Rate = getattr(self, outcome) if outcome in _PAYABLE else "none"
+        return rate
+
+
+_PAYABLE: Final = frozenset(FailureTerms.model_fields)
+
+
+@final
 class PriceTerms(_Strict):
-    """What a good result costs, in the smallest unit; a failed task costs nothing."""
+    """What a task costs, in the smallest unit."""
 
     base: _Amount
     """For any good result."""
@@ -104,7 +150,10 @@ class PriceTerms(_Strict):
     """For each thousand million units of fuel, and pro rata."""
 
     max_total: _Amount
-    """Most that is paid."""
+    """Most that is paid, whatever comes of the task."""
+
+    on_failure: FailureTerms = FailureTerms()
+    """What a failed task costs."""
 
     @model_validator(mode="after")
     def _base_is_within_the_cap(self) -> Self:
@@ -112,15 +161,27 @@ class PriceTerms(_Strict):
             raise ValueError("base is more than max_total")
         return self
 
-    def price(self, fuel_used: int) -> Minor:
-        """Return the price of `fuel_used`: integers only, rounded up, capped.
+    def price(self, fuel_used: int, outcome: str = OUTCOME_OK) -> Minor:
+        """Return what is owed for `fuel_used` after `outcome`.
+
+        Integers only. The share for fuel is rounded up to the next unit, then the sum
+        is capped at `max_total`. Executor, requester and whoever has manifest and
+        receipt come to the same.
+
+        Args:
+            fuel_used: As the receipt bills it.
+            outcome: ``ok``, or the code of the failure.
 
         Raises:
             ValueError: `fuel_used` is negative.
         """
         if fuel_used < 0:
             raise ValueError(f"fuel_used: {fuel_used} is negative")
-        for_fuel = -(-self.per_gigafuel * fuel_used // GIGAFUEL)
+        rate = "metered" if outcome == OUTCOME_OK else self.on_failure.rate(outcome)
+        if rate == "none":
+            return Minor(0)
+        metered = fuel_used if rate == "metered" else 0
+        for_fuel = -(-self.per_gigafuel * metered // GIGAFUEL)
         return Minor(min(self.base + for_fuel, self.max_total))
 
 

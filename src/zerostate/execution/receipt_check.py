@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zerostate.errors import ManifestError
+from zerostate.errors import ExitCodeError, ManifestError
 from zerostate.evidence.receipt import OUTCOME_OK, Receipt, open_receipt
 from zerostate.execution.manifest import Manifest, load_manifest
 from zerostate.execution.signed_manifest import is_sealed, open_manifest
@@ -102,6 +102,8 @@ def _contradictions(receipt: Receipt) -> Iterator[str]:
         yield f"exit_code: {receipt.exit_code}, though the outcome is ok"
     if is_ok and receipt.trap:
         yield f"trap: {receipt.trap}, though the outcome is ok"
+    if receipt.outcome == ExitCodeError.code and not receipt.exit_code:
+        yield "exit_code: 0, though the outcome is that it was another"
     if not is_ok and receipt.output_sha256 != _NOTHING:
         yield f"output_sha256: of an output, though the outcome is {receipt.outcome}"
     if receipt.ended_unix_ns < receipt.started_unix_ns:
@@ -118,8 +120,7 @@ def _breaches(receipt: Receipt, manifest: Manifest) -> Iterator[str]:
     ):
         if (used := getattr(receipt, name)) > limit:
             yield f"{name}: {used}, though the limit is {limit}"
-    is_ok = receipt.outcome == OUTCOME_OK
-    agreed = manifest.price.price(receipt.fuel_used) if is_ok else 0
+    agreed = manifest.price.price(receipt.fuel_used, receipt.outcome)
     if receipt.price != agreed:
         yield f"price: {receipt.price}, though the terms make it {agreed}"
 

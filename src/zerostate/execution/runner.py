@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final, overload
+from typing import final, overload
 
 from zerostate.clock import Clock
 from zerostate.errors import ExecutionError, WorkerLostError
@@ -39,10 +39,7 @@ from zerostate.execution.usage import Usage
 from zerostate.ids import GuildId, TaskId, TraceIdHex
 from zerostate.units import Minor
 
-__all__ = ["FREE", "TaskExecution", "TaskOrder", "TaskRun", "TaskRunner", "open_runner"]
-
-FREE: Final = Minor(0)
-"""Price of a failed task."""
+__all__ = ["TaskExecution", "TaskOrder", "TaskRun", "TaskRunner", "open_runner"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +122,8 @@ class TaskRunner:
         limits that are the default, and costs nothing.
 
         Opens ``execution.task`` with the six phases as siblings beneath. Of a module
-        that did not end well too, the use is measured and a receipt (price 0) is
-        signed; the error carries it.
+        that did not end well too, the use is measured and a receipt is signed, at
+        the price that the terms give for such a failure; the error carries it.
 
         Cancellation: nothing is signed; the worker is killed and replaced.
 
@@ -176,7 +173,7 @@ class TaskRunner:
         manifest = self._validated(order)
         async with self._borrowed_session(manifest) as session:
             ended = await self._run(session, manifest, order.module, order.input)
-        price = self._price(manifest, ended)
+        price = manifest.price.price(ended.usage.fuel_used, ended.outcome)
         receipt = self._signed(order, manifest, ended, price)
         record_outcome(
             span,
@@ -244,11 +241,6 @@ class TaskRunner:
             usage=usage,
             failure=failure,
         )
-
-    def _price(self, manifest: Manifest, ended: TaskRun) -> Minor:
-        if ended.failure is not None:
-            return FREE
-        return manifest.price.price(ended.usage.fuel_used)
 
     def _signed(
         self, order: TaskOrder, manifest: Manifest, ended: TaskRun, price: Minor

@@ -232,11 +232,15 @@ def choose(
 
 
 def agreed(bid: Bid, manifest: Manifest) -> Manifest:
-    """Return `manifest` with the bid's terms, which must be within its own."""
+    """Return `manifest` with the bid's terms, which must be within its own.
+
+    Which failures are paid is not bid for: that stays as the requester offers it.
+    """
     terms = PriceTerms(
         base=bid.terms.base,
         per_gigafuel=bid.terms.per_gigafuel,
         max_total=bid.terms.max_total,
+        on_failure=manifest.price.on_failure,
     )
     return manifest.model_copy(update={"price": terms})
 

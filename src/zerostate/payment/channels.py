@@ -128,7 +128,12 @@ class ChannelManager:
         )
 
     async def verify_payment(
-        self, payment: Payment, *, receipt: bytes, max_total: Minor
+        self,
+        payment: Payment,
+        *,
+        receipt: bytes,
+        max_total: Minor,
+        price: Minor | None = None,
     ) -> PaymentVerdict:
         """Check `payment` and `receipt` against each other, from their bytes alone.
 
@@ -139,6 +144,7 @@ class ChannelManager:
             payment: A payment that we made.
             receipt: The sealed receipt that it is for.
             max_total: The most that the task's terms allow.
+            price: What they make of the receipt; None leaves that unchecked.
         """
         tracer = self._party.tracer
         verdict = PaymentVerdict(
@@ -154,6 +160,7 @@ class ChannelManager:
                     opened,
                     payer=self._party.peer_id,
                     max_total=max_total,
+                    price=price,
                 )
                 tracer.record_verdict(
                     span,

@@ -39,6 +39,7 @@ def judge(
     *,
     payer: PeerId,
     max_total: Minor,
+    price: Minor | None = None,
 ) -> PaymentVerdict:
     """Return whether receipt and payment are what `payer` asked for and owes.
 
@@ -48,10 +49,11 @@ def judge(
         opened: What `open_evidence` made of both.
         payer: Who asked for the task and pays.
         max_total: The most that the task's terms allow.
+        price: What they make of the receipt; None leaves that unchecked.
     """
     receipt, evidence, unsigned = opened
     receipt_problems = (
-        _receipt_problems(receipt, payment, payer, max_total) if receipt else ()
+        _receipt_problems(receipt, payment, payer, max_total, price) if receipt else ()
     )
     payment_problems = (
         _payment_problems(evidence, payment, receipt_bytes, payer, receipt)
@@ -66,7 +68,11 @@ def judge(
 
 
 def _receipt_problems(
-    receipt: Receipt, payment: Payment, payer: PeerId, max_total: Minor
+    receipt: Receipt,
+    payment: Payment,
+    payer: PeerId,
+    max_total: Minor,
+    price: Minor | None,
 ) -> tuple[str, ...]:
     checks = (
         ("receipt.task_id", receipt.task_id, payment.task_id),
@@ -76,6 +82,8 @@ def _receipt_problems(
     problems = _differences(checks)
     if receipt.price > max_total:
         problems += (f"receipt.price: {receipt.price} is above the agreed {max_total}",)
+    if price is not None and receipt.price != price:
+        problems += (f"receipt.price: {receipt.price}; the terms make it {price}",)
     return problems
 
 

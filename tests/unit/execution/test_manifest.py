@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zerostate.errors import ManifestError
+from zerostate.errors import ERROR_CODES, ManifestError
 from zerostate.execution.manifest import (
     GIGAFUEL,
     MAX_MANIFEST_BYTES,
+    FailureTerms,
     Limits,
     PriceTerms,
     load_manifest,
@@ -136,6 +137,59 @@ def test_fuel_is_charged_pro_rata_rounded_up_and_capped(fuel, price):
     assert manifest().price.price(fuel) == price
 
 
+FAULTS = tuple(FailureTerms.model_fields)
+NEVER_PAID = sorted(ERROR_CODES - set(FAULTS))
+
+
+def test_a_failed_task_costs_nothing_unless_its_terms_say_so():
+    terms = manifest().price
+
+    assert {terms.price(10**15, code) for code in ERROR_CODES} == {0}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    ("rate", "price"), [("none", 0), ("base", 10), ("metered", 16)]
+)
+def test_a_failure_of_the_modules_own_costs_what_the_terms_give_for_it(
+    fault, rate, price
+):
+    terms = PriceTerms(base=10, per_gigafuel=5, max_total=100, on_failure={fault: rate})
+
+    assert terms.price(GIGAFUEL + 1, fault) == price
+    others = {terms.price(GIGAFUEL, other) for other in FAULTS if other != fault}
+    assert others == {0}
+
+
+ALL_METERED = PriceTerms(
+    base=10,
+    per_gigafuel=5,
+    max_total=100,
+    on_failure=dict.fromkeys(FAULTS, "metered"),
+)
+
+
+@pytest.mark.parametrize("code", [*NEVER_PAID, "rate", "model_config", "no such"])
+def test_what_is_not_the_modules_fault_is_never_paid(code):
+    assert ALL_METERED.price(10**15, code) == 0
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "field"),
+    [
+        ({"worker_lost": "metered"}, "price.on_failure.worker_lost"),
+        ({"invalid_module": "base"}, "price.on_failure.invalid_module"),
+        ({"trap": "half"}, "price.on_failure.trap"),
+        ("metered", "price.on_failure"),
+    ],
+)
+def test_terms_for_failures_that_nobody_may_be_paid_for_are_refused(on_failure, field):
+    price = MINIMAL["price"] | {"on_failure": on_failure}
+    (problem,) = problems_of(json.dumps(MINIMAL | {"price": price}).encode())
+
+    assert problem.startswith(f"{field}: ")
+
+
 def test_negative_fuel_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="negative"):
         manifest().price.price(-1)
@@ -163,3 +217,36 @@ def test_a_price_is_an_integer_that_never_falls_as_fuel_rises(
     assert terms.price(fuel + more) >= price
     exact = base * GIGAFUEL + per_gigafuel * fuel
     assert price == cap or 0 <= price * GIGAFUEL - exact < GIGAFUEL
+
+
+RATES = st.sampled_from(["none", "base", "metered"])
+
+
+@st.composite
+def any_terms(draw):
+    base, cap = sorted((draw(AMOUNTS), draw(AMOUNTS)))
+    rates = st.fixed_dictionaries({}, optional=dict.fromkeys(FAULTS, RATES))
+    return PriceTerms(
+        base=base,
+        per_gigafuel=draw(AMOUNTS),
+        max_total=cap,
+        on_failure=draw(rates),
+    )
+
+
+@given(
+    any_terms(),
+    st.sampled_from(sorted(ERROR_CODES)),
+    st.integers(0, 10**15),
+    st.integers(0, 10**6),
+)
+def test_a_failure_never_costs_more_than_a_good_result_nor_less_as_fuel_rises(
+    terms, code, fuel, more
+):
+    price = terms.price(fuel, code)
+
+    assert type(price) is int
+    assert 0 <= price <= terms.price(fuel) <= terms.max_total
+    assert terms.price(fuel + more, code) >= price
+    due = {"none": 0, "base": terms.base, "metered": terms.price(fuel)}
+    assert price == due[terms.on_failure.model_dump().get(code, "none")]

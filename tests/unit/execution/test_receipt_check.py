@@ -120,6 +120,47 @@ def test_what_cannot_be_true_together_speaks_against_it(fields, expected):
     assert not found.is_proven
 
 
+PAYS_FAILURES = ASKED.model_copy(
+    update={
+        "price": PriceTerms(
+            base=10,
+            per_gigafuel=5,
+            max_total=30,
+            on_failure={"trap": "metered", "exit_code": "base"},
+        )
+    }
+)
+TRAPPED = changed(
+    outcome="trap", output_sha256=sha256(b""), fuel_used=5_000_000_000, price=30
+)
+LEFT = {"outcome": "exit_code", "exit_code": 3}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, []),
+        ({"fuel_used": 2_000_000_000, "price": 20}, []),
+        ({"price": 31}, ["price"]),
+        ({"price": 0}, ["price"]),
+        ({**LEFT, "price": 10}, []),
+        ({**LEFT, "price": 30}, ["price"]),
+        ({**LEFT, "price": 10, "exit_code": 0}, ["exit_code"]),
+        ({"outcome": "out_of_fuel", "price": 10}, ["price"]),
+        ({"outcome": "worker_lost", "price": 10}, ["price"]),
+        ({"outcome": "worker_lost", "price": 0}, []),
+    ],
+)
+def test_a_failed_task_costs_what_the_signed_terms_give_for_such_a_failure(
+    fields, expected
+):
+    sealed = seal_manifest(REQUESTER, PAYS_FAILURES)
+    receipt = dataclasses.replace(TRAPPED, manifest_sha256=sha256(sealed), **fields)
+    found = check(receipt, manifest=sealed, output=b"")
+
+    assert [one.partition(":")[0] for one in found.problems] == expected
+
+
 def test_another_module_than_the_manifest_asks_for_speaks_against_it():
     receipt = changed(module_sha256=sha256(b"another"))
 

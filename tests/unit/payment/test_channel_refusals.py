@@ -329,6 +329,23 @@ async def test_verification_names_everything_that_is_wrong(pair, channel_id):
     assert failed.status.status_code is StatusCode.ERROR
 
 
+async def test_a_receipt_at_another_price_than_the_terms_make_it_is_not_verified(
+    pair, channel_id
+):
+    task_id, receipt = pair.issue(10)
+    payment = await pair.payer.pay(
+        channel_id, Minor(10), task_id=task_id, receipt=receipt
+    )
+    verdicts = [
+        await pair.payer.verify_payment(
+            payment, receipt=receipt, max_total=Minor(15), price=price
+        )
+        for price in (Minor(10), Minor(9))
+    ]
+    assert [verdict.receipt_verified for verdict in verdicts] == [True, False]
+    assert verdicts[1].problems == ("receipt.price: 10; the terms make it 9",)
+
+
 async def test_verification_survives_bytes_that_are_no_evidence(pair):
     payment = Payment(new_channel_id(), Minor(1), 1, new_task_id(), b"\xff")
     verdict = await pair.payer.verify_payment(
