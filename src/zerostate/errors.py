@@ -47,6 +47,9 @@
     . ChannelNotFoundError
     . InsufficientBalanceError
     . StaleStateError           a nonce that is not the next one
+    . ChannelFrozenError        it is being closed or is closed; nothing more is signed
+    . ChannelNotFundedError*    its deposit is not on the chain, or not deep enough yet
+    . ExposureError             more than one channel may owe us; withdraw a part first
     . SignatureError
     . PriceError                asks for more than was agreed
     . ChainError                the chain, or the node that we ask, says no
@@ -462,6 +465,25 @@ class StaleStateError(PaymentError):
     """The state's nonce is not the next one."""
 
     code = "stale_state"
+
+
+class ChannelFrozenError(PaymentError):
+    """No state of the channel is signed now: it is closed, being closed, or restored."""
+
+    code = "channel_frozen"
+
+
+class ChannelNotFundedError(PaymentError):
+    """The channel's deposit is not on the chain, or not deep enough in it yet."""
+
+    code = "channel_not_funded"
+    retryable = True
+
+
+class ExposureError(PaymentError):
+    """One channel would owe this peer more than it allows; a part is to be withdrawn."""
+
+    code = "exposure"
 
 
 class SignatureError(PaymentError):

@@ -10,8 +10,7 @@ The signed bytes are what is kept; nothing is taken from a column that they say 
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,47 +18,13 @@ from typing import Final, Self, TypeVar, final
 
 import trio
 
-from zerostate.errors import (
-    ConfigError,
-    InternalError,
-    StoreCorruptError,
-    StoreLockedError,
-    StoreUnavailableError,
-    ZeroStateError,
-)
+from zerostate.errors import InternalError, StoreCorruptError
 from zerostate.ids import ChannelId, PeerId, TaskId
+from zerostate.payment.database import mapped_errors, open_database, transaction
+from zerostate.payment.schema import SCHEMA
 
-SCHEMA_VERSION: Final = 1
-"""Version of the tables below; a database of a newer one is refused."""
-
-_VERSION_TABLE: Final = """
-CREATE TABLE IF NOT EXISTS schema_version (
-    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    version INTEGER NOT NULL
-) STRICT
-"""
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS channels (
-    channel_id TEXT PRIMARY KEY,
-    peer_id TEXT NOT NULL,
-    role TEXT NOT NULL CHECK (role IN ('payer', 'payee')),
-    terms BLOB NOT NULL,
-    agreed BLOB,
-    proposed BLOB,
-    created_unix_ns INTEGER NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS channels_of_peer ON channels (peer_id, role);
-CREATE TABLE IF NOT EXISTS payments (
-    task_id TEXT PRIMARY KEY,
-    channel_id TEXT NOT NULL REFERENCES channels (channel_id),
-    nonce INTEGER NOT NULL,
-    state BLOB NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('proposed', 'refused', 'agreed')),
-    created_unix_ns INTEGER NOT NULL,
-    UNIQUE (channel_id, nonce)
-) STRICT;
-"""
 _CHANNEL_COLUMNS: Final = "channel_id, peer_id, role, terms, agreed, proposed"
+_PAYMENT_COLUMNS: Final = "task_id, channel_id, nonce, state, status, trace_context"
 
 T = TypeVar("T")
 
@@ -115,6 +80,8 @@ class PaymentRow:
     """The proposal, or the co-signed state once agreed."""
 
     status: PaymentStatus
+    trace_context: str | None = None
+    """W3C ``traceparent`` of its ``payment.transaction``; saving None keeps it."""
 
 
 @final
@@ -133,12 +100,13 @@ class PaymentStore:
         """Open the store at `path`; make it when missing.
 
         Raises:
-            ConfigError: Written by a newer version of this program.
+            ConfigError: Written by a newer version of this program (an older one is
+                migrated, after a backup: see `open_database`).
             StoreLockedError: Another process has it open.
             StoreCorruptError: Not a database of ours.
             StoreUnavailableError: The disk refused.
         """
-        return cls(await trio.to_thread.run_sync(_connect, path))
+        return cls(await trio.to_thread.run_sync(open_database, path, SCHEMA))
 
     async def close(self) -> None:
         """Close the store; calling it again does nothing."""
@@ -171,10 +139,7 @@ class PaymentStore:
 
     async def payment(self, task_id: TaskId) -> PaymentRow | None:
         """Return the payment for `task_id`, or None."""
-        query = (
-            "SELECT task_id, channel_id, nonce, state, status "
-            "FROM payments WHERE task_id = ?"
-        )
+        query = f"SELECT {_PAYMENT_COLUMNS} FROM payments WHERE task_id = ?"  # noqa: S608  # a constant
         rows = await self._rows(query, task_id)
         return _payment_row(rows[0]) if rows else None
 
@@ -184,59 +149,52 @@ class PaymentStore:
         """Write both in one transaction; durable when this returns.
 
         Raises:
+            ChannelFrozenError: The channel's signed states may not change any more.
             StoreError: Nothing was written.
         """
-        await self._run(lambda conn: _save(conn, channel, payment, now_unix_ns))
+        await self.write(lambda conn: _save(conn, channel, payment, now_unix_ns))
 
     async def forget_opening(self, channel_id: ChannelId) -> None:
         """Delete a channel that was never agreed on; others are left alone."""
         query = "DELETE FROM channels WHERE channel_id = ? AND agreed IS NULL"
         await self._rows(query, channel_id)
 
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `query` finds; it sees one state of the store and writes nothing.
+
+        Raises:
+            StoreError: It could not be read.
+        """
+        return await self._run(query)
+
+    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Let `change` write in a transaction of its own; durable when this returns.
+
+        `change` runs in another thread, must not wait for anything, and neither begins
+        nor ends a transaction. If it raises, nothing that it wrote is kept.
+
+        Raises:
+            ChannelFrozenError: It would keep a new signed state of a channel on which
+                nothing is signed any more.
+            StoreError: Nothing was written.
+            InternalError: It broke another rule of the tables; nothing was written.
+        """
+
+        def in_transaction(connection: sqlite3.Connection) -> T:
+            with transaction(connection):
+                return change(connection)
+
+        return await self._run(in_transaction)
+
     async def _rows(self, query: str, *values: str | None) -> list[tuple[object, ...]]:
         return await self._run(lambda conn: conn.execute(query, values).fetchall())
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def locked() -> T:
-            with self._lock, _mapped_errors():
+            with self._lock, mapped_errors(SCHEMA.name):
                 return work(self._connection)
 
         return await trio.to_thread.run_sync(locked)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    with _mapped_errors(path):
-        connection = sqlite3.connect(
-            path, timeout=0, isolation_level=None, check_same_thread=False
-        )
-        try:
-            # The mode before the first read: with it, WAL needs no shared memory.
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            _migrate(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("BEGIN EXCLUSIVE")
-    connection.execute(_VERSION_TABLE)
-    connection.execute(
-        "INSERT OR IGNORE INTO schema_version VALUES (1, ?)", (SCHEMA_VERSION,)
-    )
-    ((version,),) = connection.execute("SELECT version FROM schema_version")
-    if version > SCHEMA_VERSION:
-        raise ConfigError(
-            f"{path}: written by a newer ZeroState (schema {version}; this one knows "
-            f"{SCHEMA_VERSION}); use that version, or another data directory"
-        )
-    for statement in _TABLES.split(";"):
-        connection.execute(statement)
-    connection.execute("COMMIT")
 
 
 def _save(
@@ -245,29 +203,17 @@ def _save(
     payment: PaymentRow | None,
     now_unix_ns: int,
 ) -> None:
-    with _transaction(connection):
-        _save_channel(connection, channel, now_unix_ns)
-        if payment is not None:
-            _save_payment(connection, payment, now_unix_ns)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    _save_channel(connection, channel, now_unix_ns)
+    if payment is not None:
+        _save_payment(connection, payment, now_unix_ns)
 
 
 def _save_channel(
     connection: sqlite3.Connection, row: ChannelRow, now_unix_ns: int
 ) -> None:
     connection.execute(
-        "INSERT INTO channels VALUES (?, ?, ?, ?, ?, ?, ?) "
+        f"INSERT INTO channels ({_CHANNEL_COLUMNS}, created_unix_ns) "  # noqa: S608  # a constant
+        "VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (channel_id) DO UPDATE SET terms = excluded.terms, "
         "agreed = excluded.agreed, proposed = excluded.proposed",
         (
@@ -286,9 +232,11 @@ def _save_payment(
     connection: sqlite3.Connection, row: PaymentRow, now_unix_ns: int
 ) -> None:
     done = connection.execute(
-        "INSERT INTO payments VALUES (?, ?, ?, ?, ?, ?) "
+        f"INSERT INTO payments ({_PAYMENT_COLUMNS}, created_unix_ns) "  # noqa: S608  # a constant
+        "VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (task_id) DO UPDATE SET state = excluded.state, "
-        "status = excluded.status "
+        "status = excluded.status, "
+        "trace_context = ifnull(excluded.trace_context, trace_context) "
         "WHERE channel_id = excluded.channel_id AND nonce = excluded.nonce",
         (
             row.task_id,
@@ -296,6 +244,7 @@ def _save_payment(
             row.nonce,
             row.state,
             row.status,
+            row.trace_context,
             now_unix_ns,
         ),
     )
@@ -316,13 +265,14 @@ def _channel_row(row: tuple[object, ...]) -> ChannelRow:
 
 
 def _payment_row(row: tuple[object, ...]) -> PaymentRow:
-    task_id, channel_id, nonce, state, status = row
+    task_id, channel_id, nonce, state, status, trace_context = row
     return PaymentRow(
         TaskId(str(task_id)),
         ChannelId(str(channel_id)),
         int(str(nonce)),
         _blob(state),
         PaymentStatus(str(status)),
+        None if trace_context is None else str(trace_context),
     )
 
 
@@ -330,26 +280,3 @@ def _blob(value: object) -> bytes:
     if not isinstance(value, bytes):
         raise StoreCorruptError(f"expected bytes, stored is {type(value).__name__}")
     return value
-
-
-@contextmanager
-def _mapped_errors(path: Path | None = None) -> Iterator[None]:
-    where = f"{path}: " if path else ""
-    try:
-        yield
-    except sqlite3.Error as exc:
-        raise _mapped(exc, where) from exc
-
-
-def _mapped(exc: sqlite3.Error, where: str) -> ZeroStateError:
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return StoreLockedError(
-            f"{where}another process has the payment store open; stop it, or use "
-            "another data directory"
-        )
-    if code == sqlite3.SQLITE_CONSTRAINT:
-        return InternalError(f"{where}payment store: {exc}")
-    if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-        return StoreCorruptError(f"{where}not what was written: {exc}")
-    return StoreUnavailableError(f"{where}payment store: {exc}")

@@ -2,11 +2,14 @@
 
 import sqlite3
 import stat
+from contextlib import closing, nullcontext
+from dataclasses import replace
 
 import pytest
 
 from payment_parties import PAYEE, open_pair
 from zerostate.errors import (
+    ChannelFrozenError,
     ConfigError,
     InternalError,
     StoreCorruptError,
@@ -14,9 +17,11 @@ from zerostate.errors import (
     StoreUnavailableError,
 )
 from zerostate.evidence.ethereum import EthKey
-from zerostate.ids import ChannelId, TaskId, new_channel_id
+from zerostate.ids import ChannelId, PeerId, TaskId, new_channel_id
 from zerostate.payment import PaymentConfig
+from zerostate.payment.database import Schema, open_database
 from zerostate.payment.keys import load_or_create_key
+from zerostate.payment.schema import SCHEMA
 from zerostate.payment.store import (
     ChannelRow,
     PaymentRow,
@@ -94,15 +99,106 @@ async def test_a_store_that_is_open_already_is_refused(tmp_path, store):
         await PaymentStore.open(tmp_path / "payments.db")
 
 
-async def test_a_store_of_a_newer_version_is_refused_and_left_alone(tmp_path):
+async def test_a_store_of_version_1_is_migrated_with_all_that_is_in_it(tmp_path):
     path = tmp_path / "payments.db"
-    await (await PaymentStore.open(path)).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE schema_version SET version = 99")
-    connection.close()
-    for _ in range(2):
-        with pytest.raises(ConfigError, match="schema 99"):
-            await PaymentStore.open(path)
+    first = Schema("payment store", SCHEMA.migrations[:1])
+    with closing(open_database(path, first)) as old:
+        old.execute("PRAGMA user_version = 0")
+        old.execute(
+            "INSERT INTO channels VALUES ('c', 'p', 'payer', x'01', x'02', x'03', 1)"
+        )
+        old.execute(
+            "INSERT INTO payments VALUES (?, 'c', 1, x'04', 'agreed', 1)", (TASK,)
+        )
+    store = await PaymentStore.open(path)
+    row = ChannelRow(
+        ChannelId("c"), PeerId("p"), Role.PAYER, b"\1", b"\2", proposed=b"\3"
+    )
+    assert await store.channels() == (row,)
+    assert await store.payment(TASK) == PaymentRow(
+        TASK, ChannelId("c"), 1, b"\4", PaymentStatus.AGREED
+    )
+    await store.close()
+    assert path.with_name("payments.db.v1.bak").exists()
+    with closing(sqlite3.connect(path)) as connection:
+        versions = connection.execute("SELECT version FROM schema_version")
+        assert versions.fetchall() == [(2,)], "programs of version 1 refuse it"
+
+
+def set_phase(connection, channel_id, phase):
+    connection.execute(
+        "INSERT OR REPLACE INTO lifecycle (channel_id, phase, window_s, "
+        "expires_unix_s) VALUES (?, ?, 60, 1)",
+        (channel_id, phase),
+    )
+
+
+@pytest.mark.parametrize(
+    ("phase", "frozen"),
+    [
+        ("opening", False),
+        ("open", False),
+        ("closing", True),
+        ("disputed", True),
+        ("settled", True),
+    ],
+)
+async def test_only_an_open_channel_takes_new_signed_states(store, phase, frozen):
+    channel = channel_row(new_channel_id())
+    await store.save(channel, None, now_unix_ns=1)
+    await store.write(lambda conn: set_phase(conn, channel.channel_id, phase))
+    next_row = replace(channel, agreed=b"state 1", proposed=None)
+    payment = PaymentRow(TASK, channel.channel_id, 1, b"x", PaymentStatus.AGREED)
+    with pytest.raises(ChannelFrozenError) if frozen else nullcontext():
+        await store.save(next_row, payment, now_unix_ns=2)
+    kept = (channel, None) if frozen else (next_row, payment)
+    assert (
+        await store.channel(channel.channel_id),
+        await store.payment(TASK),
+    ) == kept
+    # What was signed before may be noted again: a refusal is.
+    await store.save(kept[0], None, now_unix_ns=3)
+
+
+async def test_a_channel_from_a_backup_is_frozen_until_it_is_compared(store):
+    channel = channel_row(new_channel_id())
+    await store.save(channel, None, now_unix_ns=1)
+    await store.write(lambda conn: conn.execute("UPDATE channels SET unsynced = 1"))
+    newer = replace(channel, proposed=b"another")
+    with pytest.raises(ChannelFrozenError, match="not yet compared"):
+        await store.save(newer, None, now_unix_ns=2)
+    await store.write(lambda conn: conn.execute("UPDATE channels SET unsynced = 0"))
+    await store.save(newer, None, now_unix_ns=2)
+    assert await store.channel(channel.channel_id) == newer
+
+
+async def test_a_write_that_raises_leaves_nothing(store):
+    def half(connection):
+        set_cursor(connection, 7)
+        raise InternalError("stop")
+
+    def set_cursor(connection, number):
+        connection.execute("INSERT INTO cursors VALUES ('a', ?, '0x')", (number,))
+
+    with pytest.raises(InternalError, match="stop"):
+        await store.write(half)
+    await store.write(lambda conn: set_cursor(conn, 8))
+    found = await store.read(
+        lambda conn: conn.execute("SELECT block_number FROM cursors").fetchall()
+    )
+    assert found == [(8,)]
+
+
+async def test_a_payment_keeps_the_trace_that_it_was_made_in(store):
+    channel = channel_row(new_channel_id())
+    proposed = PaymentRow(
+        TASK, channel.channel_id, 1, b"x", PaymentStatus.PROPOSED, "00-ab-cd-01"
+    )
+    await store.save(channel, proposed, now_unix_ns=1)
+    agreed = replace(proposed, status=PaymentStatus.AGREED, trace_context=None)
+    await store.save(channel, agreed, now_unix_ns=2)
+    found = await store.payment(TASK)
+    assert found == replace(agreed, trace_context="00-ab-cd-01")
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path):

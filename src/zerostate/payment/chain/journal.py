@@ -5,21 +5,22 @@ is noted with its bytes first; after a crash it is found here, and sent again.
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final, final
 
-from zerostate.errors import StoreCorruptError, StoreLockedError, StoreUnavailableError
+from zerostate.errors import StoreCorruptError
 from zerostate.evidence.ethereum import EthAddress
 from zerostate.payment.chain.fees import Fees
 from zerostate.payment.chain.model import BlockHash, BlockRef, TxHash
 from zerostate.payment.chain.transactions import TxRequest
-
-SCHEMA_VERSION: Final = 1
-"""Version of the file's layout; a file with another one is refused."""
+from zerostate.payment.database import (
+    Schema,
+    mapped_errors,
+    open_database,
+    transaction,
+)
 
 KEPT_CONFIRMED: Final = 10_000
 """Confirmed transactions kept, the newest: 10 MB. Far more than a chain reorganises."""
@@ -27,8 +28,8 @@ KEPT_CONFIRMED: Final = 10_000
 LOCK_WAIT_S: Final = 2.0
 """How long to wait for another process to let go of the file, in seconds."""
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS transactions (
+_VERSION_1: Final = """
+CREATE TABLE transactions (
     tx_hash TEXT PRIMARY KEY,
     first_hash TEXT NOT NULL,
     chain TEXT NOT NULL,
@@ -46,6 +47,9 @@ CREATE TABLE IF NOT EXISTS transactions (
     block_hash TEXT
 )
 """
+SCHEMA: Final = Schema("journal of transactions", ((_VERSION_1,),))
+"""The file's layout."""
+
 _COLUMNS: Final = (
     "tx_hash, first_hash, nonce, receiver, value_wei, data, gas, max_wei, tip_wei, "
     "raw, status, block_number, block_hash"
@@ -100,28 +104,14 @@ class Journal:
         `chain` tells chains apart, those that were begun anew under the same id too.
 
         Raises:
+            ConfigError: Written by a newer version of this program (an older one is
+                migrated, after a backup: see `open_database`).
             StoreLockedError: Another process has it open: two would use one nonce
                 twice.
-            StoreCorruptError: Not a journal, or one of another version.
+            StoreCorruptError: Not a journal.
             StoreUnavailableError: It cannot be opened or made.
         """
-        with _mapped(path):
-            connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=LOCK_WAIT_S
-            )
-        try:
-            with _mapped(path):
-                connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("BEGIN IMMEDIATE")
-                _check_version(connection, path)
-                connection.execute(_SCHEMA)
-                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-                connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
+        connection = open_database(path, SCHEMA, lock_wait_s=LOCK_WAIT_S)
         return cls(connection, chain, sender)
 
     def close(self) -> None:
@@ -163,8 +153,7 @@ class Journal:
 
     def confirmed(self, tx: SentTx, block: BlockRef) -> None:
         """Note that `tx` is deep enough in the chain, and the rest of its family lost."""
-        with _mapped(None), self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with mapped_errors(SCHEMA.name), transaction(self._connection):
             self._connection.execute(
                 "UPDATE transactions SET status = 'lost' WHERE first_hash = ?",
                 (tx.first_hash,),
@@ -209,7 +198,7 @@ class Journal:
 
     def next_nonce(self) -> int:
         """Return one more than the highest nonce used; 0 when there is none."""
-        with _mapped(None):
+        with mapped_errors(SCHEMA.name):
             row = self._connection.execute(
                 "SELECT max(nonce) FROM transactions "
                 "WHERE chain = ? AND sender = ? AND status != 'lost'",
@@ -219,7 +208,7 @@ class Journal:
 
     def _execute(self, statement: str, *values: object) -> None:
         # Outside BEGIN each statement is a transaction of its own.
-        with _mapped(None):
+        with mapped_errors(SCHEMA.name):
             self._connection.execute(statement, values)
 
     def _select(self, where: str, *values: object) -> tuple[SentTx, ...]:
@@ -227,7 +216,7 @@ class Journal:
             f"SELECT {_COLUMNS} FROM transactions "  # noqa: S608  # both are constants of this module
             f"WHERE chain = ? AND sender = ? AND {where}"
         )
-        with _mapped(None):
+        with mapped_errors(SCHEMA.name):
             rows = self._connection.execute(statement, (*self._of, *values)).fetchall()
         return tuple(map(_sent, rows))
 
@@ -258,24 +247,3 @@ def _bytes(value: object) -> bytes:
     if not isinstance(value, bytes):
         raise StoreCorruptError("the journal of transactions holds no bytes")
     return value
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in {0, SCHEMA_VERSION}:
-        raise StoreCorruptError(
-            f"{path}: version {version}; this program knows {SCHEMA_VERSION}"
-        )
-
-
-@contextmanager
-def _mapped(path: Path | None) -> Iterator[None]:
-    name = path or "the journal of transactions"
-    try:
-        yield
-    except sqlite3.OperationalError as exc:
-        if "locked" in str(exc):
-            raise StoreLockedError(f"{name}: another process has it open") from exc
-        raise StoreUnavailableError(f"{name}: {exc}") from exc
-    except sqlite3.DatabaseError as exc:
-        raise StoreCorruptError(f"{name}: {exc}") from exc

@@ -14,24 +14,26 @@ from typing import Final, final
 from eth.db.backends.base import BaseDB
 from typing_extensions import override
 
-from zerostate.errors import (
-    StoreCorruptError,
-    StoreError,
-    StoreLockedError,
-    StoreUnavailableError,
+from zerostate.payment.database import (
+    Schema,
+    mapped_errors,
+    open_database,
+    transaction,
 )
 
 LOCK_WAIT_S: Final = 2.0
 """How long to wait for another process to let go of the file, in seconds: one that was
 killed needs no longer to be gone."""
 
-_SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS kv (key BLOB PRIMARY KEY, value BLOB NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    """CREATE TABLE IF NOT EXISTS windows (
+_VERSION_1: Final = (
+    "CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL)",
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE windows (
         contract TEXT, channel TEXT, deadline_s INTEGER, PRIMARY KEY (contract, channel)
     )""",
 )
+SCHEMA: Final = Schema("chain's database", (_VERSION_1,))
+"""The file's layout."""
 
 
 @final
@@ -46,32 +48,13 @@ class KeyValueFile(BaseDB):
         """Open the file at `path`, and lock it; made when there is none.
 
         Raises:
+            ConfigError: Written by a newer version of this program (an older one is
+                migrated, after a backup: see `open_database`).
             StoreLockedError: Another process has it open.
             StoreCorruptError: Not a database of ours.
             StoreUnavailableError: It cannot be opened or made.
         """
-        with _mapped(path):
-            connection = sqlite3.connect(
-                path,
-                isolation_level=None,
-                check_same_thread=False,
-                timeout=LOCK_WAIT_S,
-            )
-        try:
-            with _mapped(path):
-                # Exclusive before WAL: then the index of the WAL is kept in memory,
-                # and the lock is held until the file is closed.
-                connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("BEGIN IMMEDIATE")
-                for statement in _SCHEMA:
-                    connection.execute(statement)
-                connection.execute("COMMIT")
-        except StoreError:
-            connection.close()
-            raise
-        return cls(connection)
+        return cls(open_database(path, SCHEMA, lock_wait_s=LOCK_WAIT_S))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -80,16 +63,8 @@ class KeyValueFile(BaseDB):
         Raises:
             StoreUnavailableError: The disk refused; nothing was written.
         """
-        with _mapped(None):
-            self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with mapped_errors(SCHEMA.name), transaction(self._connection):
             yield
-            with _mapped(None):
-                self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
 
     def close(self) -> None:
         """Close the file and unlock it."""
@@ -157,16 +132,3 @@ class KeyValueFile(BaseDB):
     def _exists(self, key: bytes) -> bool:
         row = self._connection.execute("SELECT 1 FROM kv WHERE key = ?", (key,))
         return row.fetchone() is not None
-
-
-@contextmanager
-def _mapped(path: Path | None) -> Iterator[None]:
-    name = path or "the chain's database"
-    try:
-        yield
-    except sqlite3.OperationalError as exc:
-        if "locked" in str(exc):
-            raise StoreLockedError(f"{name}: another process has it open") from exc
-        raise StoreUnavailableError(f"{name}: {exc}") from exc
-    except sqlite3.DatabaseError as exc:
-        raise StoreCorruptError(f"{name}: {exc}; move it away to begin anew") from exc
