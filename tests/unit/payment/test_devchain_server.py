@@ -12,6 +12,7 @@ from zerostate.clock import SystemClock
 from zerostate.errors import ConfigError, PortInUseError
 from zerostate.evidence.ethereum import EthAddress
 from zerostate.payment.devchain import Genesis, load_genesis, serve_devchain
+from zerostate.payment.devchain.genesis import MAX_CODE_BYTES
 
 JSON = {"Content-Type": "application/json"}
 ASK_ID = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}).encode()
@@ -112,6 +113,13 @@ def test_a_genesis_file_says_who_has_how_much(tmp_path):
     assert load_genesis(path) == Genesis(chain_id=31337, balances={RICH: 2**100})
 
 
+def test_a_genesis_file_says_what_code_is_where(tmp_path):
+    path = tmp_path / "genesis.json"
+    path.write_text(json.dumps({"code": {RICH.upper().replace("X", "x"): "0x60Ff"}}))
+
+    assert load_genesis(path) == Genesis(code={RICH: b"\x60\xff"})
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -125,6 +133,14 @@ def test_a_genesis_file_says_who_has_how_much(tmp_path):
         ('{"balances": {"0x12": "5"}}', "'0x12' is not an address"),
         ('{"balances": {"0x%s": "1.5"}}' % ("ab" * 20), "'1.5' is not in wei"),
         ('{"balances": {"0x%s": -5}}' % ("ab" * 20), "-5 is not in wei"),
+        ('{"code": []}', "code: not an object"),
+        ('{"code": {"0x%s": "60ff"}}' % ("ab" * 20), "'60ff' is not code in hex"),
+        ('{"code": {"0x%s": "0x6"}}' % ("ab" * 20), "'0x6' is not code in hex"),
+        ('{"code": {"0x%s": "0x"}}' % ("ab" * 20), "'0x' is not code in hex"),
+        (
+            json.dumps({"code": {RICH: "0x" + "60" * (MAX_CODE_BYTES + 1)}}),
+            "is not code in hex",
+        ),
     ],
 )
 def test_a_wrong_genesis_file_is_refused(tmp_path, content, problem):
@@ -133,6 +149,16 @@ def test_a_wrong_genesis_file_is_refused(tmp_path, content, problem):
 
     with pytest.raises(ConfigError, match=problem.replace(".", r"\.")):
         load_genesis(path)
+
+
+def test_all_that_is_wrong_with_a_genesis_file_is_told_at_once(tmp_path):
+    path = tmp_path / "genesis.json"
+    path.write_text('{"money": 1, "chain_id": 0, "balances": [], "code": {"a": 1}}')
+
+    with pytest.raises(ConfigError) as caught:
+        load_genesis(path)
+
+    assert len(caught.value.problems) == 4
 
 
 def test_a_missing_genesis_file_is_told(tmp_path):

@@ -7,15 +7,12 @@ it is interrupted or terminated. Exit code 2: it could not be started as asked.
 import argparse
 import json
 import logging
-import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
 
 from zerostate.clock import SystemClock
 from zerostate.errors import ConfigError, PortInUseError, StoreError
-from zerostate.payment.devchain import serve_devchain
+from zerostate.payment.devchain import run_until_signalled, serve_devchain
 from zerostate.payment.devchain.genesis import Genesis, load_genesis
 
 
@@ -36,16 +33,10 @@ def main() -> int:
         sys.stderr.write(f"zerostate devchain: {exc}\n")
         return 2
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        # Not here: closing waits for the loop that this signal has interrupted.
-        threading.Thread(target=server.close).start()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
     ready = {"url": server.url, "chain_id": server.chain.chain_id}
     sys.stdout.write(json.dumps(ready) + "\n")
     sys.stdout.flush()
-    server.run()
+    run_until_signalled(server)
     return 0
 
 
@@ -58,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument(
-        "--genesis", type=Path, help="chain id and first balances, as JSON"
+        "--genesis", type=Path, help="chain id, first balances and code, as JSON"
     )
     return parser
 

@@ -159,27 +159,28 @@ class DevChain:
                 self._db.set_meta(_GENESIS_META, digest)
         elif noted != digest:
             raise ConfigError(
-                "the chain's database began with another genesis (chain id or "
-                "balances); take that one, or another file"
+                "the chain's database began with another genesis (chain id, "
+                "balances or code); take that one, or another file"
             )
         return self._reopen()
 
     def _begin(self, genesis: Genesis) -> None:
-        balances: dict[Address, AccountDetails] = {
+        accounts: dict[Address, AccountDetails] = {
             Address(address_bytes(address)): {
-                "balance": balance,
-                "nonce": 0,
-                "code": b"",
+                "balance": genesis.balances.get(address, 0),
+                # A contract's first nonce is 1 (EIP-161).
+                "nonce": int(address in genesis.code),
+                "code": genesis.code.get(address, b""),
                 "storage": {},
             }
-            for address, balance in genesis.balances.items()
+            for address in genesis.balances.keys() | genesis.code.keys()
         }
         parameters: dict[str, HeaderParams] = {
             "difficulty": 0,
             "gas_limit": GAS_LIMIT,
             "timestamp": 0,
         }
-        self._chain_class.from_genesis(AtomicDB(self._db), parameters, balances)
+        self._chain_class.from_genesis(AtomicDB(self._db), parameters, accounts)
 
     def _reopen(self) -> MiningChain:
         return self._chain_class(AtomicDB(self._db))
@@ -207,4 +208,6 @@ def _digest(genesis: Genesis) -> str:
         "chain_id": genesis.chain_id,
         "balances": {k: str(v) for k, v in sorted(genesis.balances.items())},
     }
+    if genesis.code:
+        content["code"] = {k: v.hex() for k, v in sorted(genesis.code.items())}
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

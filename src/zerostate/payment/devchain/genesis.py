@@ -2,9 +2,10 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from zerostate.errors import ConfigError
 from zerostate.evidence.ethereum import EthAddress
@@ -24,7 +25,13 @@ MAX_GENESIS_BYTES: Final = 4 << 20
 MAX_BALANCE: Final = 2**128 - 1
 """Largest balance, in wei: sums of them stay far below 2^256."""
 
+MAX_CODE_BYTES: Final = 24_576
+"""Longest code of one contract (EIP-170)."""
+
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_CODE: Final = re.compile(r"0x((?:[0-9a-fA-F]{2})*)")
+_T = TypeVar("_T")
+_FIELDS: Final = frozenset({"chain_id", "balances", "code"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +44,14 @@ class Genesis:
     balances: dict[EthAddress, int] = field(default_factory=dict)
     """Money from the start, in wei."""
 
+    code: dict[EthAddress, bytes] = field(default_factory=dict)
+    """Contracts that are there from the start, as they run (no constructor is called)."""
+
 
 def load_genesis(path: Path) -> Genesis:
-    """Read ``{"chain_id": 31337, "balances": {"0x…": "1000"}}``; balances in wei.
+    """Read ``{"chain_id": 31337, "balances": {"0x…": "1000"}, "code": {"0x…": "0x…"}}``.
 
-    Balances are decimal text (or integers): JSON readers of other languages lose the
+    Every field may be left out. Balances are in wei, code is what runs. Balances are decimal text (or integers): JSON readers of other languages lose the
     digits of large numbers.
 
     Raises:
@@ -67,28 +77,40 @@ def parse_genesis(content: Any, where: str) -> Genesis:  # noqa: ANN401  # JSON 
     """
     if not isinstance(content, dict):
         raise ConfigError(f"{where}: not an object")
-    unknown = sorted(set(content) - {"chain_id", "balances"})
+    unknown = sorted(set(content) - _FIELDS)
     problems = [f"{where}: {name}: unknown; remove it" for name in unknown]
     chain_id = content.get("chain_id", DEFAULT_CHAIN_ID)
     if type(chain_id) is not int or not 0 < chain_id <= MAX_CHAIN_ID:
         problems.append(f"{where}: chain_id: {chain_id!r} is not a positive number")
-    entries = content.get("balances", {})
-    if not isinstance(entries, dict) or len(entries) > MAX_ACCOUNTS:
-        raise ConfigError(
-            *problems, f"{where}: balances: not an object of at most {MAX_ACCOUNTS}"
-        )
-    balances = {}
-    for address, text in entries.items():
-        balance = _balance(text)
-        if _ADDRESS.fullmatch(address) is None:
-            problems.append(f"{where}: balances: {address[:60]!r} is not an address")
-        elif balance is None:
-            problems.append(f"{where}: balances: {address}: {text!r} is not in wei")
-        else:
-            balances[EthAddress(address.lower())] = balance
+    balances, wrong = _accounts(
+        content.get("balances", {}), f"{where}: balances", _balance, "in wei"
+    )
+    code, wrong_code = _accounts(
+        content.get("code", {}), f"{where}: code", _code, "code in hex"
+    )
+    problems += wrong + wrong_code
     if problems:
         raise ConfigError(*problems)
-    return Genesis(chain_id=chain_id, balances=balances)
+    return Genesis(chain_id=chain_id, balances=balances, code=code)
+
+
+def _accounts(
+    entries: object, where: str, parse: Callable[[object], _T | None], form: str
+) -> tuple[dict[EthAddress, _T], list[str]]:
+    """Return what stands there for each account, and what is wrong with it."""
+    if not isinstance(entries, dict) or len(entries) > MAX_ACCOUNTS:
+        return {}, [f"{where}: not an object of at most {MAX_ACCOUNTS}"]
+    parsed: dict[EthAddress, _T] = {}
+    problems = []
+    for address, text in entries.items():
+        value = parse(text)
+        if _ADDRESS.fullmatch(address) is None:
+            problems.append(f"{where}: {address[:60]!r} is not an address")
+        elif value is None:
+            problems.append(f"{where}: {address}: {repr(text)[:60]} is not {form}")
+        else:
+            parsed[EthAddress(address.lower())] = value
+    return parsed, problems
 
 
 def _balance(value: object) -> int | None:
@@ -97,3 +119,10 @@ def _balance(value: object) -> int | None:
     if type(value) is not int or not 0 <= value <= MAX_BALANCE:
         return None
     return value
+
+
+def _code(value: object) -> bytes | None:
+    found = _CODE.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not 0 < len(found[1]) <= 2 * MAX_CODE_BYTES:
+        return None
+    return bytes.fromhex(found[1])

@@ -1,6 +1,9 @@
 """Putting file, chain and server together."""
 
+import signal
+import threading
 from pathlib import Path
+from types import FrameType
 
 from zerostate.clock import Clock
 from zerostate.payment.devchain.chain import DevChain
@@ -25,3 +28,15 @@ def serve_devchain(
     except BaseException:
         file.close()
         raise
+
+
+def run_until_signalled(server: DevChainServer) -> None:
+    """Serve until SIGTERM or SIGINT, then close; only in the main thread."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        # Not here: closing waits for the loop that this signal has interrupted.
+        threading.Thread(target=server.close).start()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    server.run()
