@@ -21,6 +21,11 @@ TASK_ACCEPT: Final = "task_accept"
 TASK_RESULT: Final = "task_result"
 CHANNEL_OPEN: Final = "channel_open"
 PAYMENT_UPDATE: Final = "payment_update"
+CHANNEL_FUNDED: Final = "channel_funded"
+CHANNEL_CLOSE: Final = "channel_close"
+CHANNEL_WITHDRAW: Final = "channel_withdraw"
+CHANNEL_REQUEST: Final = "channel_request"
+CHANNEL_SYNC: Final = "channel_sync"
 
 REGISTERED_TYPES: Final = frozenset(
     {
@@ -37,6 +42,11 @@ REGISTERED_TYPES: Final = frozenset(
         TASK_RESULT,
         CHANNEL_OPEN,
         PAYMENT_UPDATE,
+        CHANNEL_FUNDED,
+        CHANNEL_CLOSE,
+        CHANNEL_WITHDRAW,
+        CHANNEL_REQUEST,
+        CHANNEL_SYNC,
     }
 )
 """Every message type. A reply has the type of its request and names it in the wire

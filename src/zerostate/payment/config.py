@@ -7,16 +7,30 @@ from typing import Final
 from zerostate.errors import ConfigError
 from zerostate.evidence.channel import MAX_AMOUNT
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthAddress
+from zerostate.payment.chain.config import ChainConfig
 from zerostate.units import Minor
 
 LOCAL_CHAIN_ID: Final = 31337
 """The chain id of local development chains (anvil's and hardhat's default)."""
 
+MIN_WINDOW_S: Final = 10
+"""Shortest challenge window of a channel, in seconds: the contract's bound."""
+
+MAX_WINDOW_S: Final = 30 * 86_400
+"""Longest one, in seconds: the contract's bound."""
+
+MAX_TTL_S: Final = 366 * 86_400
+"""Longest life of a channel, in seconds: the payer's money is locked that long if the
+payee is gone and nobody closes."""
+
 STORE_FILE: Final = "payments.db"
 """Name of the channel store in the data directory."""
 
 KEY_FILE: Final = "payment.key"
-"""Name of the Ethereum key's file in the data directory."""
+"""Name of the Ethereum key's file in the data directory, while not encrypted."""
+
+KEYSTORE_FILE: Final = "payment.keystore.json"
+"""Name of the encrypted Ethereum key's file in the data directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +45,29 @@ class PaymentConfig:
 
     contract: EthAddress = ZERO_ADDRESS
     """Contract that signatures are for; the zero address while there is none."""
+
+    chain: ChainConfig | None = None
+    """How to reach the chain that channels are funded on. None: channels are promises,
+    on no chain. With a chain, `chain_id` and `contract` are taken from there."""
+
+    window_s: int = 86_400
+    """Challenge window of channels that this peer opens, in seconds: how long it, or
+    its watchtower, may be away while somebody closes with an old state. Channels with
+    a shorter one are refused."""
+
+    max_window_s: int = 7 * 86_400
+    """Longest window accepted, in seconds: for so long money can be held back."""
+
+    ttl_s: int = 30 * 86_400
+    """How long a channel that this peer opens takes payments, in seconds; then it
+    closes it."""
+
+    max_own_deposit: Minor = Minor(0)  # noqa: RUF009  # a NewType of an int
+    """Most that this peer deposits itself in a channel that another one opens."""
+
+    max_exposure: Minor | None = None
+    """Most that one channel may owe this peer, payments above are refused until a part
+    is withdrawn. None: as much as the payer deposited."""
 
     max_deposit: Minor = Minor(MAX_AMOUNT)  # noqa: RUF009  # a NewType of an int
     """Largest deposit that this peer promises or accepts."""
@@ -56,9 +93,24 @@ class PaymentConfig:
             )
             if not value > 0
         ]
+        problems += self._chain_problems()
         if self.max_deposit > MAX_AMOUNT:
             problems.append(
                 f"payment.max_deposit: {self.max_deposit} is above {MAX_AMOUNT}"
             )
         if problems:
             raise ConfigError(*problems)
+
+    def _chain_problems(self) -> list[str]:
+        bounds: tuple[tuple[str, int, int, int], ...] = (
+            ("window_s", self.window_s, MIN_WINDOW_S, MAX_WINDOW_S),
+            ("max_window_s", self.max_window_s, self.window_s, MAX_WINDOW_S),
+            ("ttl_s", self.ttl_s, 60, MAX_TTL_S),
+            ("max_own_deposit", self.max_own_deposit, 0, MAX_AMOUNT),
+            ("max_exposure", self.max_exposure or 1, 1, MAX_AMOUNT),
+        )
+        return [
+            f"payment.{name}: {value} is not within {low} to {high}"
+            for name, value, low, high in bounds
+            if not low <= value <= high
+        ]

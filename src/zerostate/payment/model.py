@@ -32,6 +32,75 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a channel ended on the chain, and what of it is this peer's."""
+
+    channel_id: ChannelId
+    tx_hash: str
+    """The transaction that settled the channel, whoever sent it."""
+
+    block_number: int
+    gas_used: int
+    """By that transaction."""
+
+    cooperative: bool
+    """By a final state that both signed; False: by one end, after the window."""
+
+    net: Minor
+    """What was paid on the channel in all."""
+
+    claimed: Minor
+    """What this peer's account then had to its credit and took, in wei."""
+
+    trace_id: str
+    """Of the settlement's own trace; empty when it was not traced."""
+
+    span_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """What can be told of a channel."""
+
+    channel_id: ChannelId
+    peer_id: PeerId
+    """The other end."""
+
+    role: str
+    """Which end this peer is: ``payer`` or ``payee``."""
+
+    phase: str
+    """``opening``, ``open``, ``closing``, ``disputed`` or ``settled``."""
+
+    funded: bool
+    """Whether it has money on a chain; False: a promise."""
+
+    deposit: Minor
+    """The payer's."""
+
+    deposit_payee: Minor
+    paid: Minor
+    """To the payee, by the newest state that both signed."""
+
+    withdrawn_payer: Minor
+    withdrawn_payee: Minor
+    nonce: int
+    """The newest that both signed; -1 before the channel is agreed on."""
+
+    window_s: int
+    """0 for a promise, as the following ones."""
+
+    expires_unix_s: int
+    deadline_s: int
+    """While disputed: until when it can be challenged, in the chain's time."""
+
+    tx_hash: str
+    """The newest transaction about it that we know; empty when there is none."""
+
+    settlement: Settlement | None
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentVerdict:
     """What came of checking a payment and its receipt against each other."""
 
@@ -58,3 +127,18 @@ class ExpectedPayment:
 
 Expects = Callable[[TaskId], ExpectedPayment | None]
 """Tells what a payee has earned for a task; None when nothing is to be paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedStream:
+    """A task that is being worked on and paid while it goes on."""
+
+    manifest_sha256: str
+    """Of the task's signed manifest, hex: what states name before there is a receipt."""
+
+    max_total: Minor
+    """The most that may be paid before the receipt tells the price."""
+
+
+ExpectsStream = Callable[[TaskId], ExpectedStream | None]
+"""Tells what a payee takes payments for while it works; None: it is not working."""

@@ -6,6 +6,9 @@ it is the right party's, over exactly this update. Both ends run the same machin
 
 A channel carries one update at a time. The payer proposes (one signature), the payee
 counter-signs (two): only then is it agreed. State 0 opens the channel the same way.
+
+A task may be paid by several states, while it goes on. Each names all that was paid for
+the task so far, so the newest says by itself what the task has cost.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +16,8 @@ from functools import partial
 from typing import assert_never
 
 from zerostate.errors import (
+    ChannelFrozenError,
+    ChannelNotFundedError,
     InsufficientBalanceError,
     PaymentError,
     PriceError,
@@ -27,7 +32,10 @@ from zerostate.evidence.channel import (
 )
 from zerostate.evidence.ethereum import EthAddress, RecoveredSignature
 from zerostate.ids import ChannelId, TaskId
+from zerostate.payment.lifecycle import Life, Phase
 from zerostate.units import Minor
+
+_NOTHING = Minor(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,9 @@ class ChannelState:
     proposed: Proposed | None = None
     """The update in flight, if any."""
 
+    life: Life | None = None
+    """What it has to do with a chain; None for a promise."""
+
     @property
     def channel_id(self) -> ChannelId:
         """The channel's id."""
@@ -70,18 +81,27 @@ class ChannelState:
 
     @property
     def nonce(self) -> int:
-        """The newest agreed nonce; -1 before the channel is open."""
-        return self.agreed.update.nonce if self.agreed else -1
+        """The newest agreed nonce, a withdrawal's included; -1 before it is open."""
+        if self.agreed is None:
+            return -1
+        return max(self.agreed.update.nonce, self.life.base_nonce if self.life else 0)
 
     @property
     def balance_payer(self) -> Minor:
         """What the payer can still spend, by the newest agreed update."""
-        return Minor(self.terms.deposit - self.balance_payee)
+        withdrawn = self.life.withdrawn_payer if self.life else 0
+        return Minor(self.terms.deposit - withdrawn - self.balance_payee)
 
     @property
     def balance_payee(self) -> Minor:
-        """What the payee has earned, by the newest agreed update."""
+        """What the payee has earned in all, by the newest agreed update."""
         return self.agreed.update.net if self.agreed else Minor(0)
+
+    @property
+    def exposure(self) -> Minor:
+        """What of that the payee has not withdrawn yet."""
+        withdrawn = self.life.withdrawn_payee if self.life else 0
+        return Minor(max(0, self.balance_payee - withdrawn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +110,8 @@ class Propose:
 
     update: ChannelUpdate
     signature: RecoveredSignature
+    paid: Minor = _NOTHING
+    """What earlier updates have paid for the same task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,28 +165,46 @@ class Transition:
     """Empty when the change said what was known already."""
 
 
-def new_channel(terms: ChannelTerms) -> ChannelState:
+def new_channel(terms: ChannelTerms, life: Life | None = None) -> ChannelState:
     """Return a channel that nobody has signed yet."""
-    return ChannelState(terms)
+    return ChannelState(terms, life=life)
 
 
 def payment_update(
-    state: ChannelState, amount: Minor, *, task_id: TaskId, receipt_sha256: str
+    state: ChannelState,
+    amount: Minor,
+    *,
+    task_id: TaskId,
+    receipt_sha256: str,
+    paid: Minor = _NOTHING,
 ) -> ChannelUpdate:
-    """Return the update that pays `amount` next; `apply` judges whether it may."""
+    """Return the update that pays next; `apply` judges whether it may.
+
+    Args:
+        state: The channel.
+        amount: What the task has then been paid in all.
+        task_id: The task.
+        receipt_sha256: What the update names: the task's receipt, or its manifest.
+        paid: What earlier updates have paid for the task.
+    """
     return ChannelUpdate(
         nonce=state.nonce + 1,
-        net=Minor(state.balance_payee + amount),
+        net=Minor(state.balance_payee + amount - paid),
         task_id=task_id,
         receipt_sha256=receipt_sha256,
         amount=amount,
     )
 
 
-def check_next(state: ChannelState, update: ChannelUpdate) -> None:
+def check_next(
+    state: ChannelState, update: ChannelUpdate, *, paid: Minor = _NOTHING
+) -> None:
     """Check that `update` may come next, signatures apart.
 
+    `paid` is what earlier updates have paid for the same task.
+
     Raises:
+        ChannelFrozenError: The channel is not open (any more).
         StaleStateError: The nonce is not the next one, or another update is in flight.
         InsufficientBalanceError: The update pays more than is left.
         PriceError: The amount is not positive.
@@ -182,24 +222,31 @@ def check_next(state: ChannelState, update: ChannelUpdate) -> None:
         if update != OPENING:
             raise PaymentError("state 0 opens a channel and cannot pay")
         return
+    _check_takes_payments(state)
     if update.amount <= 0:
         raise PriceError(f"an amount of {update.amount}; only positive amounts pay")
     if update.task_id is None or not update.receipt_sha256:
         raise PaymentError("a payment names a task and its receipt")
-    if update.amount > state.balance_payer:
+    more = update.amount - paid
+    if more < 0:
+        raise PriceError(f"{update.amount} in all, and {paid} was paid already")
+    if more > state.balance_payer:
         raise InsufficientBalanceError(
-            f"{update.amount} is more than the {state.balance_payer} left on "
+            f"{more} is more than the {state.balance_payer} left on "
             f"{state.channel_id}; open a channel with a larger deposit"
         )
-    if update.net != state.balance_payee + update.amount:
+    if update.net != state.balance_payee + more:
         raise PaymentError(
             f"the payee's balance cannot become {update.net}: it is "
-            f"{state.balance_payee} and the payment is {update.amount}"
+            f"{state.balance_payee} and the payment is {more}"
         )
 
 
 def restore(
-    terms: ChannelTerms, agreed: Agreed | None, proposed: Proposed | None
+    terms: ChannelTerms,
+    agreed: Agreed | None,
+    proposed: Proposed | None,
+    life: Life | None = None,
 ) -> ChannelState:
     """Return a channel as it was stored.
 
@@ -207,7 +254,7 @@ def restore(
         SignatureError: A stored signature is not the right party's.
         StaleStateError: The stored proposal does not follow the agreed state.
     """
-    state = ChannelState(terms)
+    state = ChannelState(terms, life=life)
     if agreed is not None:
         if terms.payee_address is None:
             raise SignatureError(f"the payee's address on {terms.channel_id} is gone")
@@ -215,15 +262,21 @@ def restore(
         check("payer", signature=agreed.payer, address=terms.payer_address)
         check("payee", signature=agreed.payee, address=terms.payee_address)
         state = replace(state, agreed=agreed)
-    if proposed is not None:
-        state = apply(state, Propose(proposed.update, proposed.payer)).state
-    return state
+    if proposed is None:
+        return state
+    if proposed.update.nonce <= state.nonce:
+        raise StaleStateError(f"nonce {proposed.update.nonce} after {state.nonce}")
+    _check_signature(
+        "payer", state, proposed.update, proposed.payer, terms.payer_address
+    )
+    return replace(state, proposed=proposed)
 
 
 def apply(state: ChannelState, change: Change) -> Transition:
     """Return what `change` makes of `state`. A change applied twice changes nothing.
 
     Raises:
+        ChannelFrozenError: The channel is not open (any more).
         StaleStateError: The nonce is not the next one, or another update is in flight.
         InsufficientBalanceError: The update pays more than is left.
         PriceError: The amount is not positive.
@@ -241,10 +294,22 @@ def apply(state: ChannelState, change: Change) -> Transition:
             assert_never(unreachable)
 
 
+def _check_takes_payments(state: ChannelState) -> None:
+    life = state.life
+    if life is None or life.takes_payments:
+        return
+    if life.phase is Phase.OPENING:
+        raise ChannelNotFundedError(
+            f"the deposit of {state.channel_id} is not seen on the chain yet; retry"
+        )
+    why = "a withdrawal is being agreed on" if life.phase is Phase.OPEN else life.phase
+    raise ChannelFrozenError(f"{state.channel_id} takes no payment now: {why}")
+
+
 def _propose(state: ChannelState, change: Propose) -> Transition:
     if state.proposed is not None and state.proposed.update == change.update:
         return Transition(state)
-    check_next(state, change.update)
+    check_next(state, change.update, paid=change.paid)
     _check_signature(
         "payer", state, change.update, change.signature, state.terms.payer_address
     )
