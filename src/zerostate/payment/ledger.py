@@ -1,5 +1,6 @@
 """Channel states, between the pure machine and the store."""
 
+from dataclasses import replace
 from typing import Final, final
 
 from zerostate.clock import Clock
@@ -65,20 +66,43 @@ class Ledger:
             )
         return restored(row)
 
-    async def save(self, state: ChannelState, role: Role) -> bytes:
+    async def save(
+        self,
+        state: ChannelState,
+        role: Role,
+        *,
+        interim: bool = False,
+        trace_context: str | None = None,
+    ) -> bytes:
         """Make `state`, and the payment in its newest update, durable.
+
+        Args:
+            state: The channel.
+            role: Ours.
+            interim: Whether the task that is paid goes on.
+            trace_context: Of the payment's span.
 
         Returns:
             The newest update's bytes: the proposal in flight, else the co-signed state.
+
+        Raises:
+            ChannelFrozenError: Nothing is signed on it any more; nothing was written.
         """
         row = _row(state, role)
         newest = row.proposed or row.agreed
         if newest is None:
             raise ValueError(f"nobody has signed {state.channel_id} yet")
-        await self.store.save(
-            row, _payment(state, newest), now_unix_ns=self._clock.wall_ns()
-        )
+        payment = _payment(state, newest)
+        if payment is not None:
+            payment = replace(payment, interim=interim, trace_context=trace_context)
+        await self.store.save(row, payment, now_unix_ns=self._clock.wall_ns())
         return newest
+
+    async def keep(self, state: ChannelState, role: Role) -> None:
+        """Make `state` durable where it is not about a payment: its life."""
+        await self.store.save(
+            _row(state, role), None, now_unix_ns=self._clock.wall_ns()
+        )
 
     async def refuse(self, state: ChannelState) -> None:
         """Note that the payee refused the update in flight, which stays in flight."""
@@ -101,7 +125,7 @@ def restored(row: ChannelRow) -> ChannelState:
         proposed = (
             _proposed(terms, decode_state(row.proposed)) if row.proposed else None
         )
-        return restore(terms, agreed, proposed)
+        return restore(terms, agreed, proposed, row.life, unsynced=row.unsynced)
     except (EvidenceError, PaymentError) as exc:
         raise StoreCorruptError(f"channel {row.channel_id}: {exc}") from exc
 
@@ -125,7 +149,14 @@ def _row(state: ChannelState, role: Role) -> ChannelRow:
     )
     peer_id = terms.payee if role is Role.PAYER else terms.payer
     return ChannelRow(
-        state.channel_id, peer_id, role, encode_terms(terms), agreed, proposed
+        state.channel_id,
+        peer_id,
+        role,
+        encode_terms(terms),
+        agreed,
+        proposed,
+        state.life,
+        state.unsynced,
     )
 
 

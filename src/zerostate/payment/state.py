@@ -69,6 +69,9 @@ class ChannelState:
     life: Life | None = None
     """What it has to do with a chain; None for a promise."""
 
+    unsynced: bool = False
+    """Restored from a backup, and not yet compared with the counterparty's."""
+
     @property
     def channel_id(self) -> ChannelId:
         """The channel's id."""
@@ -247,6 +250,8 @@ def restore(
     agreed: Agreed | None,
     proposed: Proposed | None,
     life: Life | None = None,
+    *,
+    unsynced: bool = False,
 ) -> ChannelState:
     """Return a channel as it was stored.
 
@@ -254,7 +259,7 @@ def restore(
         SignatureError: A stored signature is not the right party's.
         StaleStateError: The stored proposal does not follow the agreed state.
     """
-    state = ChannelState(terms, life=life)
+    state = ChannelState(terms, life=life, unsynced=unsynced)
     if agreed is not None:
         if terms.payee_address is None:
             raise SignatureError(f"the payee's address on {terms.channel_id} is gone")
@@ -295,6 +300,11 @@ def apply(state: ChannelState, change: Change) -> Transition:
 
 
 def _check_takes_payments(state: ChannelState) -> None:
+    if state.unsynced:
+        raise ChannelFrozenError(
+            f"{state.channel_id} was restored from a backup; nothing is signed on it "
+            "before the other end has told its newest state"
+        )
     life = state.life
     if life is None or life.takes_payments:
         return

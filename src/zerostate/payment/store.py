@@ -21,10 +21,18 @@ import trio
 from zerostate.errors import InternalError, StoreCorruptError
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment.database import mapped_errors, open_database, transaction
+from zerostate.payment.lifecycle import Life
+from zerostate.payment.lives import LIFE_COLUMNS, count_live, life_of, save_life
 from zerostate.payment.schema import SCHEMA
 
-_CHANNEL_COLUMNS: Final = "channel_id, peer_id, role, terms, agreed, proposed"
-_PAYMENT_COLUMNS: Final = "task_id, channel_id, nonce, state, status, trace_context"
+_CHANNEL_COLUMNS: Final = "channel_id, peer_id, role, terms, agreed, proposed, unsynced"
+_CHANNELS: Final = (
+    f"SELECT {_CHANNEL_COLUMNS}, unsynced, {LIFE_COLUMNS} FROM channels "  # noqa: S608  # constants
+    "LEFT JOIN lifecycle USING (channel_id)"
+)
+_PAYMENT_COLUMNS: Final = (
+    "task_id, channel_id, nonce, state, status, trace_context, interim"
+)
 
 T = TypeVar("T")
 
@@ -68,6 +76,13 @@ class ChannelRow:
     proposed: bytes | None
     """The state in flight."""
 
+    life: Life | None = None
+    """None for a promise, and when saved: what is stored stays."""
+
+    unsynced: bool = False
+    """Restored from a backup, and not yet compared with the counterparty's; saving
+    leaves it as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
@@ -82,6 +97,9 @@ class PaymentRow:
     status: PaymentStatus
     trace_context: str | None = None
     """W3C ``traceparent`` of its ``payment.transaction``; saving None keeps it."""
+
+    interim: bool = False
+    """The task goes on: a later state of the channel pays for it too."""
 
 
 @final
@@ -115,7 +133,7 @@ class PaymentStore:
 
     async def channel(self, channel_id: ChannelId) -> ChannelRow | None:
         """Return the channel, or None."""
-        query = f"SELECT {_CHANNEL_COLUMNS} FROM channels WHERE channel_id = ?"  # noqa: S608  # a constant
+        query = f"{_CHANNELS} WHERE channel_id = ?"
         rows = await self._rows(query, channel_id)
         return _channel_row(rows[0]) if rows else None
 
@@ -124,7 +142,7 @@ class PaymentStore:
     ) -> tuple[ChannelRow, ...]:
         """Return the channels with `peer_id` in which we are `role`, oldest first."""
         query = (
-            f"SELECT {_CHANNEL_COLUMNS} FROM channels "  # noqa: S608  # a constant
+            f"{_CHANNELS} "
             "WHERE peer_id = ifnull(?, peer_id) AND role = ifnull(?, role) "
             "ORDER BY created_unix_ns, channel_id"
         )
@@ -132,10 +150,8 @@ class PaymentStore:
         return tuple(_channel_row(row) for row in rows)
 
     async def count_channels(self, peer_id: PeerId) -> tuple[int, int]:
-        """Return how many channels there are: in all, and with `peer_id`."""
-        query = "SELECT count(*), count(CASE WHEN peer_id = ? THEN 1 END) FROM channels"
-        ((in_all, with_peer),) = await self._rows(query, peer_id)
-        return int(str(in_all)), int(str(with_peer))
+        """Return how many are not settled: in all, and with `peer_id`."""
+        return await self.read(lambda conn: count_live(conn, peer_id))
 
     async def payment(self, task_id: TaskId) -> PaymentRow | None:
         """Return the payment for `task_id`, or None."""
@@ -153,6 +169,20 @@ class PaymentStore:
             StoreError: Nothing was written.
         """
         await self.write(lambda conn: _save(conn, channel, payment, now_unix_ns))
+
+    async def save_compared(
+        self, channel: ChannelRow, payment: PaymentRow | None, *, now_unix_ns: int
+    ) -> None:
+        """As `save`, for a channel whose ends have just compared their states."""
+
+        def compared(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE channels SET unsynced = 0 WHERE channel_id = ?",
+                (channel.channel_id,),
+            )
+            _save(connection, channel, payment, now_unix_ns)
+
+        await self.write(compared)
 
     async def forget_opening(self, channel_id: ChannelId) -> None:
         """Delete a channel that was never agreed on; others are left alone."""
@@ -226,6 +256,9 @@ def _save_channel(
             now_unix_ns,
         ),
     )
+    # After the states: what freezes a channel must not refuse the last one.
+    if row.life is not None:
+        save_life(connection, row.channel_id, row.life)
 
 
 def _save_payment(
@@ -233,11 +266,13 @@ def _save_payment(
 ) -> None:
     done = connection.execute(
         f"INSERT INTO payments ({_PAYMENT_COLUMNS}, created_unix_ns) "  # noqa: S608  # a constant
-        "VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (task_id) DO UPDATE SET state = excluded.state, "
-        "status = excluded.status, "
+        "status = excluded.status, nonce = excluded.nonce, "
+        "interim = excluded.interim, "
         "trace_context = ifnull(excluded.trace_context, trace_context) "
-        "WHERE channel_id = excluded.channel_id AND nonce = excluded.nonce",
+        "WHERE channel_id = excluded.channel_id AND (nonce = excluded.nonce "
+        "OR (interim AND status = 'agreed' AND excluded.nonce > nonce))",
         (
             row.task_id,
             row.channel_id,
@@ -245,6 +280,7 @@ def _save_payment(
             row.state,
             row.status,
             row.trace_context,
+            row.interim,
             now_unix_ns,
         ),
     )
@@ -253,7 +289,7 @@ def _save_payment(
 
 
 def _channel_row(row: tuple[object, ...]) -> ChannelRow:
-    channel_id, peer_id, role, terms, agreed, proposed = row
+    channel_id, peer_id, role, terms, agreed, proposed, unsynced, *life = row
     return ChannelRow(
         ChannelId(str(channel_id)),
         PeerId(str(peer_id)),
@@ -261,11 +297,13 @@ def _channel_row(row: tuple[object, ...]) -> ChannelRow:
         _blob(terms),
         None if agreed is None else _blob(agreed),
         None if proposed is None else _blob(proposed),
+        life_of(tuple(life)),
+        bool(unsynced),
     )
 
 
 def _payment_row(row: tuple[object, ...]) -> PaymentRow:
-    task_id, channel_id, nonce, state, status, trace_context = row
+    task_id, channel_id, nonce, state, status, trace_context, interim = row
     return PaymentRow(
         TaskId(str(task_id)),
         ChannelId(str(channel_id)),
@@ -273,6 +311,7 @@ def _payment_row(row: tuple[object, ...]) -> PaymentRow:
         _blob(state),
         PaymentStatus(str(status)),
         None if trace_context is None else str(trace_context),
+        bool(interim),
     )
 
 
