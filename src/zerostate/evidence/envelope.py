@@ -6,6 +6,7 @@ valid for another.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -43,7 +44,7 @@ def seal(
 
     Deterministic: the same arguments give the same bytes.
     """
-    to_sign = _to_sign(domain.encode(), payload_type, payload)
+    to_sign = _to_sign(domain, payload_type, payload)
     return pb.Envelope(
         public_key=pb.PublicKey(type=_KEY_TYPE_ED25519, data=identity.public_key),
         payload_type=payload_type,
@@ -73,13 +74,20 @@ def unseal(data: bytes, *, domain: str, payload_type: bytes) -> SignedEnvelope:
         )
     public_key = envelope.public_key.data
     author = peer_id_of(public_key)
-    to_verify = _to_sign(domain.encode(), payload_type, envelope.payload)
+    to_verify = _to_sign(domain, payload_type, envelope.payload)
     verify_signature(public_key, envelope.signature, to_verify)
     return SignedEnvelope(author, public_key, envelope.payload)
 
 
-def _to_sign(domain: bytes, payload_type: bytes, payload: bytes) -> bytes:
-    parts = (domain, payload_type, payload)
+def _to_sign(domain: str, payload_type: bytes, payload: bytes) -> bytes:
+    purpose = _purpose(domain, payload_type)
+    return b"".join((purpose, _varint(len(payload)), payload))
+
+
+# There are a handful of purposes, and every message has one of them.
+@lru_cache(maxsize=64)
+def _purpose(domain: str, payload_type: bytes) -> bytes:
+    parts = (domain.encode(), payload_type)
     return b"".join(_varint(len(part)) + part for part in parts)
 
 

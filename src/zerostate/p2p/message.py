@@ -127,18 +127,18 @@ def encode_message(
         "id": message_id if message_id is not None else new_message_id(),
         "type": require_registered(message_type),
         "from": identity.peer_id,
-        "to": to or "",
-        "topic": topic or "",
+        "to": to,
+        "topic": topic,
         "sent_unix_ns": sent_unix_ns,
         "expires_unix_ns": expires_unix_ns,
         "headers": carrier.headers(),
         "body": body,
-        "in_reply_to": in_reply_to or b"",
+        "in_reply_to": in_reply_to,
         "sequence": sequence,
         "error_code": error_code,
         "error_message": error_message[:MAX_ERROR_CHARS],
         "keep_reply": keep_reply,
-        "cancels": cancels or b"",
+        "cancels": cancels,
     }
     payload = pb.Message(**fields).SerializeToString(deterministic=True)  # type: ignore[arg-type]  # "from" is a keyword, so the fields go in as a mapping
     return seal(identity, domain=DOMAIN, payload_type=PAYLOAD_TYPE, payload=payload)
@@ -286,6 +286,8 @@ def _count_dropped(headers: Mapping[str, str], carrier: TraceCarrier) -> int:
 
     Tracestate goes with a malformed traceparent, but is not itself malformed then.
     """
+    if not headers:
+        return 0
     kept = carrier.headers()
     given = {name.lower() for name, value in headers.items() if value}
     lost = given & TRACE_HEADERS - kept.keys()

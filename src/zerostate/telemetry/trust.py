@@ -303,7 +303,8 @@ class TrustGate:
         Without full context, baggage goes, and of tracestate all but the sampling
         threshold and randomness, without which the trace would be sampled apart.
         """
-        if relation in self.policy.full_context:
+        has_more = carrier.tracestate or carrier.baggage
+        if not has_more or relation in self.policy.full_context:
             return carrier
         state = carrier.span_context().trace_state
         otel = otel_state(state)._replace(rest=())

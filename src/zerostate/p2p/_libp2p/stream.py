@@ -14,18 +14,23 @@ CLOSE_TIMEOUT_S: Final = 1.0
 """Longest that closing a stream may take, in seconds; then it is left to the
 connection's end."""
 
-READ_BYTES: Final = 256 << 10
-"""Most that is read ahead, in bytes: Yamux's window, so all that may be under way.
-py-libp2p sends a window update for each read; a message read in one go costs one, not
-one for its length and one more for the rest."""
+_ALL_THERE_IS: Final = -1
+"""Yamux's name for what has arrived; waits for the first byte."""
 
 
 @final
 class Libp2pStream:
-    """One stream; at most `READ_BYTES` are read ahead."""
+    """One stream; at most Yamux's window is read ahead.
+
+    Reads and writes go to the Yamux stream itself. The one that libp2p puts around it
+    takes a lock before each, to remember what Yamux knows as well, and a turn of the
+    event loop with it, four for one request. Of the two ways to read, the one that
+    takes all there is needs no lock either.
+    """
 
     def __init__(self, stream: INetStream) -> None:
         self._stream = stream
+        self._yamux = stream.muxed_stream
         self._ahead = bytearray()
         announce_less_often(stream)
         self.remote: Final = PeerId(str(stream.muxed_conn.peer_id))
@@ -43,7 +48,7 @@ class Libp2pStream:
         if len(ahead) < size_bytes:
             with failing_as(self._lost):
                 while len(ahead) < size_bytes:
-                    part = await self._stream.read(READ_BYTES)
+                    part = await self._yamux.read(_ALL_THERE_IS)
                     if not part:
                         raise PeerLostError(f"{self.remote} closed the stream")
                     ahead += part
@@ -55,7 +60,7 @@ class Libp2pStream:
     async def write(self, data: bytes) -> None:
         """Hand `data` to the transport."""
         with failing_as(self._lost):
-            await self._stream.write(data)
+            await self._yamux.write(data)
 
     async def aclose(self) -> None:
         """Reset the stream, so that neither end waits for the other."""
