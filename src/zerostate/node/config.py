@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zerostate.errors import ConfigError
+from zerostate.evidence.channel import MAX_AMOUNT
 from zerostate.evidence.identity import parse_peer_id
 from zerostate.guild import GuildConfig
 from zerostate.guild.config import MAX_HEARTBEAT_INTERVAL_S
 from zerostate.ids import PeerId
+from zerostate.node.chain_settings import chain_config, chain_id, chain_problems
 from zerostate.node.data_dir import SOCKET_NAME
 from zerostate.node.ops_address import OpsAddress
 from zerostate.node.p2p_settings import p2p_problems
@@ -19,7 +21,16 @@ from zerostate.p2p import P2PConfig
 from zerostate.p2p.address import check_listen_address, parse_peer_address
 from zerostate.p2p.dht import capability_key
 from zerostate.p2p.discovery import MAX_CAPABILITIES
+from zerostate.payment import PaymentConfig
+from zerostate.payment.config import (
+    MAX_TTL_S,
+    MAX_WINDOW_S,
+    MIN_TTL_S,
+    MIN_WINDOW_S,
+    USUAL_MAX_WINDOW_S,
+)
 from zerostate.telemetry.trust import TrustPolicy
+from zerostate.units import Minor
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 """Largest configuration file that is read."""
@@ -146,7 +157,30 @@ class NodeConfig(BaseModel):
     """Between two heartbeats to a guild's creator, in seconds."""
 
     channel_deposit: Annotated[int, Field(gt=0)] = 1_000_000_000
-    """What a requester promises into a new channel, in the smallest unit."""
+    """What a requester puts into a new channel, in the smallest unit: a promise without
+    a chain, its own money with one."""
+
+    chain: Annotated[dict[str, object] | None, Field(repr=False)] = None
+    """The chain that channels are funded on: ``url`` of a node, ``contract``,
+    ``chain_id`` (31337 if left out), and the numbers of
+    `zerostate.payment.chain.config.ChainConfig`. None: channels are promises."""
+
+    channel_window_s: Annotated[int, Field(ge=MIN_WINDOW_S, le=MAX_WINDOW_S)] = 86_400
+    """How long a close by one end can be challenged, in seconds, on channels that this
+    peer opens. Channels with a shorter one are refused, and those with one of over a
+    week, unless this is longer."""
+
+    channel_ttl_s: Annotated[int, Field(ge=MIN_TTL_S, le=MAX_TTL_S)] = 30 * 86_400
+    """How long a channel that this peer opens on a chain takes payments, in seconds;
+    then it is closed."""
+
+    max_exposure: Annotated[int, Field(gt=0, le=MAX_AMOUNT)] | None = None
+    """Most that one channel may owe this peer, in the smallest unit: further payments
+    are refused until a part is withdrawn. None: as much as was deposited."""
+
+    max_own_deposit: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = 0
+    """Most that this peer deposits in a channel that another one opens, in the smallest
+    unit."""
 
     die_with_parent: bool = False
     """End when the process that started this one ends (Linux)."""
@@ -204,6 +238,14 @@ class NodeConfig(BaseModel):
             raise ValueError("; ".join(problems))
         return settings
 
+    @field_validator("chain")
+    @classmethod
+    def _check_chain(cls, chain: dict[str, object] | None) -> dict[str, object] | None:
+        problems = () if chain is None else tuple(chain_problems(chain))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return chain
+
     @field_validator("trust")
     @classmethod
     def _check_trust(cls, trust: dict[str, object]) -> dict[str, object]:
@@ -256,6 +298,33 @@ class NodeConfig(BaseModel):
         )
 
     @property
+    def payment_config(self) -> PaymentConfig:
+        """How this peer pays and is paid.
+
+        Raises:
+            ConfigError: The settings do not go together.
+        """
+        settings: dict[str, Any] = {}
+        if self.chain is not None:
+            chain = chain_config(self.chain, self.data_dir)
+            settings = {
+                "chain": chain,
+                "chain_id": chain_id(self.chain),
+                "contract": chain.contract,
+            }
+        return PaymentConfig(
+            data_dir=self.data_dir,
+            window_s=self.channel_window_s,
+            max_window_s=max(self.channel_window_s, USUAL_MAX_WINDOW_S),
+            ttl_s=self.channel_ttl_s,
+            max_exposure=None
+            if self.max_exposure is None
+            else Minor(self.max_exposure),
+            max_own_deposit=Minor(self.max_own_deposit),
+            **settings,
+        )
+
+    @property
     def ops_address(self) -> OpsAddress | None:
         """`ops_listen`, parsed."""
         return None if self.ops_listen is None else OpsAddress.parse(self.ops_listen)
@@ -290,7 +359,7 @@ class NodeConfig(BaseModel):
                 " of a Unix socket's path; choose a shorter directory"
             )
         try:
-            _ = config.p2p_config, config.guild_config
+            _ = config.p2p_config, config.guild_config, config.payment_config
         except ConfigError as exc:
             problems = (_LAYERS_FIELD.sub(_key, text) for text in exc.problems)
             raise ConfigError(*problems) from exc

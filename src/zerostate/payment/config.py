@@ -19,6 +19,12 @@ MIN_WINDOW_S: Final = 10
 MAX_WINDOW_S: Final = 30 * 86_400
 """Longest one, in seconds: the contract's bound."""
 
+MIN_TTL_S: Final = 60
+"""Shortest life of a channel, in seconds: to open it takes some of that."""
+
+USUAL_MAX_WINDOW_S: Final = 7 * 86_400
+"""Longest window that a peer accepts if not told otherwise, in seconds."""
+
 MAX_TTL_S: Final = 366 * 86_400
 """Longest life of a channel, in seconds: the payer's money is locked that long if the
 payee is gone and nobody closes."""
@@ -40,6 +46,10 @@ class PaymentConfig:
     data_dir: Path
     """Directory of the channel store and the key; made (mode 0700) when missing."""
 
+    passphrase_file: Path | None = None
+    """File, open to its owner only, with the passphrase of the encrypted key. None
+    takes ``ZEROSTATE_PAYMENT_PASSPHRASE``; without either the key is not encrypted."""
+
     chain_id: int = LOCAL_CHAIN_ID
     """Chain that signatures are for. Channels with another one are refused."""
 
@@ -55,7 +65,7 @@ class PaymentConfig:
     its watchtower, may be away while somebody closes with an old state. Channels with
     a shorter one are refused."""
 
-    max_window_s: int = 7 * 86_400
+    max_window_s: int = USUAL_MAX_WINDOW_S
     """Longest window accepted, in seconds: for so long money can be held back."""
 
     ttl_s: int = 30 * 86_400
@@ -105,7 +115,7 @@ class PaymentConfig:
         bounds: tuple[tuple[str, int, int, int], ...] = (
             ("window_s", self.window_s, MIN_WINDOW_S, MAX_WINDOW_S),
             ("max_window_s", self.max_window_s, self.window_s, MAX_WINDOW_S),
-            ("ttl_s", self.ttl_s, 60, MAX_TTL_S),
+            ("ttl_s", self.ttl_s, MIN_TTL_S, MAX_TTL_S),
             ("max_own_deposit", self.max_own_deposit, 0, MAX_AMOUNT),
             ("max_exposure", self.max_exposure or 1, 1, MAX_AMOUNT),
         )

@@ -7,6 +7,8 @@ import pytest
 from zerostate.errors import ConfigError
 from zerostate.evidence.identity import Identity
 from zerostate.node.config import MAX_CONFIG_BYTES, NodeConfig
+from zerostate.payment import PaymentConfig
+from zerostate.payment.chain import ChainConfig
 from zerostate.telemetry.trust import Treatment
 
 
@@ -170,3 +172,107 @@ def test_what_a_peer_is_to_its_guilds_is_configured_as_the_file_says(tmp_path):
         load(tmp_path, {**fields, "price_base": 5})
     with pytest.raises(ConfigError, match="an observer offers nothing"):
         load(tmp_path, {**fields, **offer, "observes": True})
+
+
+NODE = {"url": "http://127.0.0.1:8545", "contract": "0x" + "Ab" * 20}
+
+
+def test_without_a_chain_channels_are_promises(tmp_path):
+    config = load(tmp_path, {"service_name": "a", "data_dir": str(tmp_path)})
+
+    assert config.payment_config == PaymentConfig(data_dir=tmp_path)
+
+
+def test_the_chain_is_configured_as_the_file_says(tmp_path):
+    fields = {
+        "service_name": "a",
+        "data_dir": str(tmp_path),
+        "chain": {**NODE, "confirmations": 1, "poll_s": 1, "chain_id": 5},
+        "channel_window_s": 30 * 86_400,
+        "channel_ttl_s": 60,
+        "max_exposure": 7,
+        "max_own_deposit": 8,
+    }
+    config = load(tmp_path, fields)
+    payment = config.payment_config
+
+    assert payment.chain == ChainConfig(
+        data_dir=tmp_path,
+        url="http://127.0.0.1:8545",
+        contract="0x" + "ab" * 20,
+        confirmations=1,
+        poll_s=1,
+    )
+    assert (payment.chain_id, payment.contract) == (5, "0x" + "ab" * 20)
+    assert (payment.window_s, payment.ttl_s) == (30 * 86_400, 60)
+    assert payment.max_window_s == payment.window_s
+    assert (payment.max_exposure, payment.max_own_deposit) == (7, 8)
+
+
+def test_a_chain_of_no_id_is_the_embedded_one(tmp_path):
+    fields = {"service_name": "a", "data_dir": str(tmp_path), "chain": NODE}
+
+    assert load(tmp_path, fields).payment_config.chain_id == 31337
+
+
+@pytest.mark.parametrize(
+    ("chain", "problems"),
+    [
+        ({}, ["url: missing", "contract: missing"]),
+        ({**NODE, "ur": 1}, ["ur: there is no such setting; did you mean url?"]),
+        (
+            {"url": 1, "contract": "0x12", "chain_id": 0, "poll_s": "1"},
+            [
+                "url: not a text",
+                "contract: not the address",
+                "chain_id: 0 is",
+                "poll_s",
+            ],
+        ),
+        ({**NODE, "contract": "0x" + "00" * 20}, ["contract: not the address"]),
+        ({**NODE, "confirmations": 1.5}, ["1.5 is not a whole number"]),
+        ({**NODE, "chain_id": True}, ["chain_id: True is not"]),
+        (
+            {**NODE, "confirmations": 0, "poll_s": 0},
+            ["confirmations: 0 is not within", "poll_s: 0 is not within"],
+        ),
+        ({**NODE, "data_dir": "/"}, ["data_dir: there is no such setting"]),
+    ],
+)
+def test_all_that_is_wrong_with_a_chain_is_told_at_once(tmp_path, chain, problems):
+    fields = {"service_name": "a", "data_dir": str(tmp_path), "chain": chain}
+    with pytest.raises(ConfigError, match=r"^chain: ") as caught:
+        load(tmp_path, fields)
+
+    (told,) = caught.value.problems
+    assert [problem in told for problem in problems] == [True] * len(problems)
+    assert told.count("; ") >= len(problems) - 1
+
+
+def test_a_chains_address_may_be_a_secret_and_is_never_shown(tmp_path):
+    secret = {**NODE, "url": "ftp://token@node"}
+    fields = {"service_name": "a", "data_dir": str(tmp_path)}
+    with pytest.raises(ConfigError, match=r"chain: url: not an http") as caught:
+        load(tmp_path, {**fields, "chain": secret})
+    config = load(tmp_path, {**fields, "chain": {**NODE, "url": "https://token@node"}})
+
+    assert "token" not in str(caught.value)
+    assert "token" not in repr(config)
+    assert "token" not in repr(config.payment_config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("channel_window_s", 9),
+        ("channel_window_s", 30 * 86_400 + 1),
+        ("channel_ttl_s", 59),
+        ("max_exposure", 0),
+        ("max_own_deposit", -1),
+        ("chain", "http://127.0.0.1:8545"),
+    ],
+)
+def test_each_setting_of_the_channels_is_checked(tmp_path, name, value):
+    fields = {"service_name": "a", "data_dir": str(tmp_path), name: value}
+    with pytest.raises(ConfigError, match=f"^{name}: "):
+        load(tmp_path, fields)
