@@ -17,8 +17,8 @@ from zerostate.errors import ChannelNotFoundError, ConfigError, EvidenceError
 from zerostate.evidence.ethereum import EthAddress, EthKey, check_backend
 from zerostate.evidence.identity import Identity
 from zerostate.ids import ChannelId, PeerId, TaskId
-from zerostate.payment.config import KEY_FILE, STORE_FILE, PaymentConfig
-from zerostate.payment.keys import load_or_create_key
+from zerostate.payment.config import STORE_FILE, PaymentConfig
+from zerostate.payment.keys import key_of
 from zerostate.payment.ledger import Ledger, restored
 from zerostate.payment.model import (
     Counterparty,
@@ -27,6 +27,7 @@ from zerostate.payment.model import (
     PaymentVerdict,
 )
 from zerostate.payment.party import Party
+from zerostate.payment.passphrase import Passphrase
 from zerostate.payment.payee import Payee
 from zerostate.payment.payer import Payer
 from zerostate.payment.state import ChannelState
@@ -248,8 +249,8 @@ async def open_channels(
     Makes the data directory, the key and the store when they are missing.
 
     Raises:
-        ConfigError: The directory or the key file cannot be used, or the store is of a
-            newer version.
+        ConfigError: The directory or the key cannot be used (`key_of`), or the store is
+            of a newer version.
         StoreLockedError: Another process has the store open.
         StoreError: The store cannot be opened.
         InternalError: The signing library does not work as it must.
@@ -278,4 +279,4 @@ def _prepare(config: PaymentConfig) -> EthKey:
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(f"{config.data_dir}: {exc.strerror}") from exc
-    return load_or_create_key(config.data_dir / KEY_FILE)
+    return key_of(config.data_dir, Passphrase.find(config.passphrase_file))
