@@ -102,6 +102,36 @@ async def test_each_transaction_gets_the_next_nonce(tmp_path):
         assert sorted(ours.node.pool) == [5]
 
 
+async def test_what_is_told_once_is_sent_once_until_it_is_in_a_block(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        first = await ours.submit(once=True)
+    async with account(ours.node, tmp_path) as ours:
+        ours.node.pool.clear()
+        assert await ours.submit(once=True) == first
+        assert list(ours.node.pool) == [0]
+        assert len(ours.journal.pending()) == 1
+        again = await ours.submit()
+        assert again != first
+
+        ours.node.mine()
+        assert await ours.submit(once=True) not in {first, again}
+
+
+async def test_of_two_that_tell_the_same_at_once_one_is_sent(tmp_path):
+    async with account(FakeNode(), tmp_path) as ours:
+        hashes = []
+
+        async def tell():
+            hashes.append(await ours.submit(once=True))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell)
+            nursery.start_soon(tell)
+
+        assert len(set(hashes)) == 1
+        assert len(ours.journal.pending()) == 1
+
+
 async def test_what_it_offers_is_twice_the_base_fee_and_the_tip(tmp_path):
     async with account(FakeNode(), tmp_path) as ours:
         await ours.submit()

@@ -126,12 +126,15 @@ class NodeChain:
     async def deploy(self) -> TxHash:
         """Deploy the channel contract; its receipt tells where."""
         return await self._submit(
-            TxRequest(None, data=channel_contract().bytecode), may_use_reserve=False
+            TxRequest(None, data=channel_contract().bytecode),
+            may_use_reserve=False,
+            once=False,
         )
 
     async def transfer(self, receiver: EthAddress, amount: Minor) -> TxHash:
         """Send wei to another account."""
-        return await self._submit(TxRequest(receiver, amount), may_use_reserve=False)
+        request = TxRequest(receiver, amount)
+        return await self._submit(request, may_use_reserve=False, once=False)
 
     async def open_channel(
         self,
@@ -249,8 +252,12 @@ class NodeChain:
         request = TxRequest(self._required(), data=data)
         return await self._submit(request, may_use_reserve=may_use_reserve)
 
-    async def _submit(self, request: TxRequest, *, may_use_reserve: bool) -> TxHash:
-        return await self._sender.submit(request, may_use_reserve=may_use_reserve)
+    async def _submit(
+        self, request: TxRequest, *, may_use_reserve: bool, once: bool = True
+    ) -> TxHash:
+        return await self._sender.submit(
+            request, may_use_reserve=may_use_reserve, once=once
+        )
 
     async def _block_at(self, depth: int | None) -> int | None:
         wanted = self._config.confirmations if depth is None else depth

@@ -22,7 +22,9 @@ class Chain(Protocol):
     Methods that return a `TxHash` have noted the signed transaction durably before
     they sent it: it is sent again, also after a restart, until it is in a block or
     another one takes its place. They return before it is in a block; `confirm` waits.
-    What the contract would refuse is found out first and costs nothing.
+    What the contract would refuse is found out first and costs nothing. Telling the
+    contract the same again while it is in no block yet, also after a restart, sends
+    nothing and returns the same hash (`deploy` and `transfer` do send again).
 
     All of these MUST raise: ChainUnreachableError (the node does not answer; nothing
     was sent), ChainError (it answers something else than it should). Those that send:

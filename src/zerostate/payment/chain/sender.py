@@ -56,10 +56,18 @@ class TransactionSender:
         self._sending = trio.Lock()
         self._noting = trio.Lock()
 
-    async def submit(self, request: TxRequest, *, may_use_reserve: bool) -> TxHash:
+    async def submit(
+        self, request: TxRequest, *, may_use_reserve: bool, once: bool = False
+    ) -> TxHash:
         """Sign, note and send a transaction; return its hash.
 
         An unreachable node after it was noted is no error: `send_again` sends it.
+
+        Args:
+            request: What it does.
+            may_use_reserve: Whether it may leave less than a challenge costs.
+            once: Whether the same request, sent earlier and in no block yet, be it by
+                an earlier process, is this one: then its hash is returned.
 
         Raises:
             TransactionRevertedError: The contract would refuse it; nothing was sent.
@@ -68,11 +76,15 @@ class TransactionSender:
             ChainError: The node refuses it, or gas is too dear; nothing was sent.
             StoreUnavailableError: It could not be noted; nothing was sent.
         """
+        if once and (same := await self._on_its_way(request)) is not None:
+            return same
         needed = await self._node.estimate_gas(self._key.address, request)
         gas = math.ceil(needed * self._config.gas_margin_ratio)
         if gas > MAX_GAS:
             raise ChainError(f"it would take {gas} gas; the most is {MAX_GAS}")
         async with self._sending:
+            if once and (same := await self._on_its_way(request)) is not None:
+                return same
             head = await self._node.head()
             fees = first_fees(
                 head.base_fee_wei, await self._node.tip_wei(), self._config
@@ -130,6 +142,20 @@ class TransactionSender:
         """Do something with the journal, one at a time and off this thread."""
         async with self._noting:
             return await trio.to_thread.run_sync(work, *arguments)
+
+    async def _on_its_way(self, request: TxRequest) -> TxHash | None:
+        same = [
+            sent
+            for sent in await self.noted(self._journal.pending)
+            if sent.request == request
+        ]
+        # What is in a block counts as pending until somebody has waited for it.
+        if not same or same[-1].nonce < await self._node.nonce(
+            self._key.address, pending=False
+        ):
+            return None
+        await self.send_again(same[-1])
+        return same[-1].first_hash
 
     async def _hand_in(self, sent: SentTx) -> bool:
         try:
