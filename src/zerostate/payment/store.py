@@ -25,7 +25,7 @@ from zerostate.payment.lifecycle import Life
 from zerostate.payment.lives import LIFE_COLUMNS, count_live, life_of, save_life
 from zerostate.payment.schema import SCHEMA
 
-_CHANNEL_COLUMNS: Final = "channel_id, peer_id, role, terms, agreed, proposed, unsynced"
+_CHANNEL_COLUMNS: Final = "channel_id, peer_id, role, terms, agreed, proposed"
 _CHANNELS: Final = (
     f"SELECT {_CHANNEL_COLUMNS}, unsynced, {LIFE_COLUMNS} FROM channels "  # noqa: S608  # constants
     "LEFT JOIN lifecycle USING (channel_id)"
