@@ -25,6 +25,7 @@ from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
 from zerostate.node.counterparts import Counterparts
 from zerostate.node.data_dir import hold_data_dir
+from zerostate.node.earnings import open_earnings
 from zerostate.node.executor import Executor
 from zerostate.node.guild_commands import GuildCommands
 from zerostate.node.history import open_history
@@ -53,6 +54,9 @@ from zerostate.telemetry import (
     init_tracer,
 )
 from zerostate.units import Minor
+
+EARNINGS_NAME: Final = "earnings.db"
+"""File in the data directory: what the tasks that this peer has run are paid."""
 
 HISTORY_NAME: Final = "executors.json"
 """File in the data directory: how the executors of this peer's tasks did."""
@@ -213,7 +217,11 @@ async def open_layers(
                 open_runner(execution, identity, tracer=tracer, clock=clock)
             )
             terms = _executor_terms(config, execution)
-            channels.expects = Executor(peers, guilds, runner, terms=terms).expects
+            earnings = await stack.enter_async_context(
+                open_earnings(config.data_dir / EARNINGS_NAME)
+            )
+            Executor(peers, guilds, runner, terms=terms, earnings=earnings)
+            channels.expects = earnings.of
         peers.discovery.advertise(config.capabilities)
         history = await stack.enter_async_context(
             open_history(config.data_dir / HISTORY_NAME)

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from collections import OrderedDict
 from typing import Final, final
 
 import trio
@@ -20,19 +19,17 @@ from zerostate.errors import (
     WireError,
     ZeroStateError,
 )
-from zerostate.evidence.receipt import receipt_sha256
+from zerostate.evidence.receipt import open_receipt, receipt_sha256
 from zerostate.execution.runner import TaskExecution, TaskOrder, TaskRunner
 from zerostate.execution.signed_manifest import open_manifest
 from zerostate.guild import GuildService
 from zerostate.ids import GuildId, PeerId, TaskId, TraceIdHex, parse_task_id
 from zerostate.node import messages_pb2 as pb
 from zerostate.node.bidding import ExecutorTerms
+from zerostate.node.earnings import Earnings
 from zerostate.node.pinning import TaskTraces
 from zerostate.p2p import Message, PeerNode
 from zerostate.payment import ExpectedPayment
-
-MAX_EXPECTED_PAYMENTS: Final = 10_000
-"""Tasks for which a payment is still expected; the oldest is given up first."""
 
 RESULT_ATTEMPTS: Final = 3
 """How often a result is sent until it is taken: a peer that is overloaded or frozen for
@@ -61,24 +58,22 @@ class Executor:
         runner: TaskRunner,
         *,
         terms: ExecutorTerms,
+        earnings: Earnings,
     ) -> None:
+        """What its tasks earn is noted in `earnings`."""
         self._peers = peers
         self._guilds = guilds
         self._runner = runner
         self._terms = terms
-        self._under_way = 0
+        self._under_way: set[TaskId] = set()
+        self._earnings = earnings
         self._traces = TaskTraces()
-        self._expected: OrderedDict[TaskId, ExpectedPayment] = OrderedDict()
         guilds.on_message(
             "task_offer", self._on_offer, continues=self._is_offered_in_its_trace
         )
         guilds.on_message(
             "task_request", self._on_request, continues=self._is_in_its_trace
         )
-
-    def expects(self, task_id: TaskId) -> ExpectedPayment | None:
-        """Return what the task earned here, or None if nothing is owed for it."""
-        return self._expected.get(task_id)
 
     async def _on_offer(self, guild_id: GuildId, message: Message) -> None:
         bid = self._bid(_parse_offer(message, guild_id), message.author)
@@ -105,7 +100,7 @@ class Executor:
             price_base=terms.base,
             price_per_gigafuel=terms.per_gigafuel,
             price_max_total=terms.max_total,
-            tasks_ahead=self._under_way,
+            tasks_ahead=len(self._under_way),
             valid_ms=round(BID_VALID_S * 1000),
         )
 
@@ -115,6 +110,9 @@ class Executor:
         task_id = parse_task_id(request.task_id)
         if not self._traces.pin(requester, task_id, request.trace_id):
             raise EvidenceError(f"{task_id} belongs to the trace of its first request")
+        if task_id in self._under_way or self._earnings.of(task_id) is not None:
+            # One payment at most is accepted for an id, whoever asks under it.
+            raise EvidenceError(f"{task_id} was asked for before")
         try:
             self._check_capacity()
             self._check_price(request, requester)
@@ -132,8 +130,10 @@ class Executor:
         )
 
     def _check_capacity(self) -> None:
-        if self._under_way >= self._terms.capacity:
-            raise ExecutorBusyError(f"{self._under_way} tasks are under way already")
+        if len(self._under_way) >= self._terms.capacity:
+            raise ExecutorBusyError(
+                f"{len(self._under_way)} tasks are under way already"
+            )
 
     def _check_price(self, request: pb.TaskRequest, requester: PeerId) -> None:
         try:
@@ -146,13 +146,14 @@ class Executor:
     async def _accept(
         self, request: pb.TaskRequest, guild_id: GuildId, requester: PeerId
     ) -> pb.TaskResult:
-        accepted = pb.TaskAccept(task_id=request.task_id).SerializeToString()
-        self._under_way += 1
+        task_id = TaskId(request.task_id)
+        accepted = pb.TaskAccept(task_id=task_id).SerializeToString()
+        self._under_way.add(task_id)
         try:
             reply = await self._peers.request(requester, "task_accept", accepted)
             return await self._run(request, guild_id, requester, reply)
         finally:
-            self._under_way -= 1
+            self._under_way.discard(task_id)
 
     def _is_offered_in_its_trace(self, _guild_id: GuildId, message: Message) -> bool:
         """Whether nothing is known against the offered task's being in that trace."""
@@ -196,9 +197,10 @@ class Executor:
             )
         except ZeroStateError as exc:
             _logger.warning("task %s failed: %s: %s", task_id, exc.code, exc)
+            if isinstance(exc, ExecutionError) and exc.receipt is not None:
+                await self._earn(exc.receipt)
             return _failure(task_id, exc)
-        digest = receipt_sha256(execution.receipt)
-        self._expect(task_id, ExpectedPayment(digest, execution.price))
+        await self._earn(execution.receipt)
         return pb.TaskResult(
             task_id=task_id,
             outcome="ok",
@@ -242,11 +244,11 @@ class Executor:
             return "forgotten"
         return view.end_reason or "unknown"
 
-    def _expect(self, task_id: TaskId, payment: ExpectedPayment) -> None:
-        self._expected[task_id] = payment
-        while len(self._expected) > MAX_EXPECTED_PAYMENTS:
-            given_up, _ = self._expected.popitem(last=False)
-            _logger.warning("no payment came for %s; given up", given_up)
+    async def _earn(self, sealed: bytes) -> None:
+        """Accept what the receipt asks for, before anybody else has the receipt."""
+        receipt = open_receipt(sealed)
+        earned = ExpectedPayment(receipt_sha256(sealed), receipt.price)
+        await self._earnings.note(receipt.task_id, earned)
 
 
 def _failure(task_id: TaskId, failure: ZeroStateError) -> pb.TaskResult:

@@ -4,6 +4,7 @@ Read `Requester.run` from top to bottom; the other side of the wire is
 `zerostate.node.executor`.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -11,7 +12,12 @@ import trio
 from google.protobuf.message import DecodeError
 
 from zerostate.clock import Clock
-from zerostate.errors import InputFileError, SignatureError, ZeroStateError
+from zerostate.errors import (
+    ExecutionError,
+    InputFileError,
+    SignatureError,
+    ZeroStateError,
+)
 from zerostate.evidence.identity import Identity
 from zerostate.guild import EXECUTES, GuildService, Member, Membership
 from zerostate.ids import new_task_id
@@ -28,9 +34,10 @@ from zerostate.node.evidence_check import ExpectedTask, check_receipt
 from zerostate.node.history import ExecutorHistory
 from zerostate.node.market import Market
 from zerostate.node.outcomes import ending_of, failure_of
+from zerostate.node.paying import TaskPayments
 from zerostate.node.pinning import TaskTraces
 from zerostate.node.progress import Progress
-from zerostate.node.report import PaymentReport, TaskReport
+from zerostate.node.report import TaskReport
 from zerostate.node.submission import TaskFiles, TaskSubmission, read_files
 from zerostate.node.tracing import NodeTracer, TaskNotes
 from zerostate.p2p import Message, PeerNode
@@ -40,6 +47,8 @@ from zerostate.units import Minor
 
 WANTED: Final = (EXECUTES, "witness")
 """Capabilities that a requester asks its guild for, beside those of the task."""
+
+_logger: Final = logging.getLogger("zerostate.node")
 
 
 @final
@@ -73,12 +82,12 @@ class Requester:
     ) -> None:
         self._peers = peers
         self._guilds = guilds
-        self._channels = channels
+        self._payments = TaskPayments(
+            channels, tracer=payment_tracer, deposit=channel_deposit
+        )
         self._history = history
         self._archive = archive
         self._tracer = tracer
-        self._payment_tracer = payment_tracer
-        self._deposit = channel_deposit
         self._traces = TaskTraces()
         self._market = Market(
             peers,
@@ -140,27 +149,38 @@ class Requester:
         await progress("guild.formed", f"{joined} peers joined {guild.guild_id}")
 
         try:
-            choice = await self._choose(guild, files, task)
-            engagement = await self._engagements.engage(
-                guild.guild_id,
-                files,
-                choice,
-                report=report,
-                notes=task.notes,
-                progress=progress,
-            )
-            await progress(
-                "task.accepted", f"{engagement.executor} took {report.task_id}"
-            )
-            result = await self._result(guild, engagement, task)
+            engagement = await self._engage(guild, files, task)
+            try:
+                result = await self._result(guild, engagement, task)
+            except ExecutionError as failure:
+                await self._pay_for(failure, engagement, task)
+                raise
         finally:
             self._engagements.release(report.task_id)
-        await self._keep_output(task.submission, result.output)
         await progress("receipt.verified", "the receipt proves the task")
+        try:
+            await self._payments.pay(result.receipt, engagement, report, progress)
+        finally:
+            # Neither has to wait for the other to go well: the work is done.
+            await self._keep_output(task.submission, result.output)
 
-        if report.receipt is not None and report.receipt.price > 0:
-            await self._pay(result.receipt, engagement, report)
-            await progress("payment.done", f"paid {report.receipt.price}")
+    async def _engage(
+        self, guild: Membership, files: TaskFiles, task: _Task
+    ) -> Engagement:
+        """Return the engagement of the first bidder who accepts the task."""
+        report = task.report
+        choice = await self._choose(guild, files, task)
+        engagement = await self._engagements.engage(
+            guild.guild_id,
+            files,
+            choice,
+            report=report,
+            notes=task.notes,
+            progress=task.progress,
+        )
+        text = f"{engagement.executor} took {report.task_id}"
+        await task.progress("task.accepted", text)
+        return engagement
 
     async def _choose(self, guild: Membership, files: TaskFiles, task: _Task) -> Choice:
         """Return who may have the task; see `Market.choose`."""
@@ -248,29 +268,18 @@ class Requester:
         except OSError as exc:
             raise InputFileError(f"output {path}: {exc.strerror}") from exc
 
-    async def _pay(
-        self, receipt: bytes, engagement: Engagement, report: TaskReport
+    async def _pay_for(
+        self, failure: ExecutionError, engagement: Engagement, task: _Task
     ) -> None:
-        if report.receipt is None:
+        """Pay what a failed task costs by its terms; that it failed counts for more."""
+        report = task.report
+        if failure.receipt is None or not report.receipt_verified:
             return
-        amount = Minor(report.receipt.price)
-        max_total = Minor(engagement.files.manifest.price.max_total)
-        with self._payment_tracer.trace_payment_flow(
-            report.task_id, engagement.executor
-        ):
-            channel_id = await self._channels.open_channel(
-                engagement.executor, max(self._deposit, max_total), needed=max_total
-            )
-            payment = await self._channels.pay(
-                channel_id, amount, task_id=report.task_id, receipt=receipt
-            )
-            verdict = await self._channels.verify_payment(
-                payment, receipt=receipt, max_total=max_total
-            )
-            verified = verdict.receipt_verified and verdict.payment_verified
-            report.payment = PaymentReport(channel_id, amount, payment.nonce, verified)
-            if not verified:
-                raise SignatureError("; ".join(verdict.problems))
+        try:
+            await self._payments.pay(failure.receipt, engagement, report, task.progress)
+        except ZeroStateError as exc:
+            _logger.warning("%s failed, and is not paid: %s", report.task_id, exc)
+            await task.progress("payment.failed", f"not paid: {exc}")
 
     def _is_in_its_trace(self, message: Message) -> bool:
         """Whether what an executor sends is in the trace that its task belongs to."""

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from zerostate.errors import ExecutorBusyError, NotAMemberError
+from zerostate.errors import ExecutorBusyError, NotAMemberError, TrapError
 from zerostate.evidence.identity import Identity
-from zerostate.evidence.receipt import receipt_sha256
+from zerostate.evidence.receipt import Receipt, receipt_sha256, seal_receipt
 from zerostate.execution.manifest import GIGAFUEL, Limits, Manifest, PriceTerms
 from zerostate.execution.runner import TaskExecution
 from zerostate.execution.signed_manifest import seal_manifest
@@ -25,7 +25,6 @@ from zerostate.testing.peers import open_memory_peers
 from zerostate.units import Minor
 
 INPUT = b"what the module reads"
-RECEIPT = b"a sealed receipt"
 USAGE = Usage(
     fuel_used=1,
     memory_peak_bytes=2,
@@ -57,9 +56,12 @@ def manifest(**terms):
 
 
 class FakeRunner:
-    """Remembers its orders; each ends as `ending` says."""
+    """Remembers its orders; each ends well, unless there is a `failure`."""
 
-    def __init__(self):
+    def __init__(self, identity):
+        self.identity = identity
+        self.price = Minor(7)
+        self.receipts = []
         self.orders = []
         self.failure = None
         self.takes_s = 0
@@ -68,10 +70,54 @@ class FakeRunner:
         self.orders.append(order)
         await trio.sleep(self.takes_s)
         if self.failure is not None:
+            if isinstance(self.failure, TrapError):
+                self.failure.receipt = self.sign(order, "trap")
             raise self.failure
         return TaskExecution(
-            output=b"output", usage=USAGE, receipt=RECEIPT, price=Minor(7)
+            output=b"output",
+            usage=USAGE,
+            receipt=self.sign(order, "ok"),
+            price=self.price,
         )
+
+    def sign(self, order, outcome):
+        receipt = Receipt(
+            task_id=order.task_id,
+            trace_id=order.trace_id,
+            guild_id=order.guild_id,
+            requester=order.requester,
+            executor=self.identity.peer_id,
+            manifest_sha256="1" * 64,
+            module_sha256="2" * 64,
+            input_sha256="3" * 64,
+            output_sha256="4" * 64,
+            outcome=outcome,
+            exit_code=0,
+            fuel_used=1,
+            memory_peak_bytes=2,
+            cpu_time_ns=3,
+            wall_time_ns=4,
+            started_unix_ns=5,
+            ended_unix_ns=6,
+            engine_version="an engine",
+            engine_config_sha256="5" * 64,
+            price=self.price,
+        )
+        self.receipts.append(seal_receipt(self.identity, receipt))
+        return self.receipts[-1]
+
+
+class FakeEarnings:
+    """Keeps in memory what is noted: the clock is virtual, a disk is not."""
+
+    def __init__(self):
+        self.noted = {}
+
+    def of(self, task_id):
+        return self.noted.get(task_id)
+
+    async def note(self, task_id, earned):
+        self.noted[task_id] = earned
 
 
 class Asked:
@@ -83,9 +129,14 @@ class Asked:
         self.recorder = executor.recorder
         self.guilds = guilds
         self.guild_id = guild_id
-        self.runner = FakeRunner()
+        self.runner = FakeRunner(executor.identity)
+        self.earnings = FakeEarnings()
         self.executor = Executor(
-            executor.node, guilds["executor"], self.runner, terms=TERMS
+            executor.node,
+            guilds["executor"],
+            self.runner,
+            terms=TERMS,
+            earnings=self.earnings,
         )
         self.task_id = new_task_id()
         self.input = INPUT
@@ -220,9 +271,35 @@ async def test_a_task_is_run_as_requested_and_its_payment_expected(
     assert order.input == INPUT
     ((_, result),) = asked.results
     assert (result.task_id, result.outcome) == (asked.task_id, "ok")
-    assert (result.output, result.receipt) == (b"output", RECEIPT)
-    expected = ExpectedPayment(receipt_sha256(RECEIPT), Minor(7))
-    assert asked.executor.expects(asked.task_id) == expected
+    (receipt,) = asked.runner.receipts
+    assert (result.output, result.receipt) == (b"output", receipt)
+    expected = ExpectedPayment(receipt_sha256(receipt), Minor(7))
+    assert asked.earnings.noted == {asked.task_id: expected}
+
+
+async def test_what_is_earned_is_noted_before_anybody_has_the_receipt(
+    asked, autojump_clock
+):
+    known = []
+
+    async def taken():
+        known.append(asked.earnings.of(asked.task_id))
+
+    asked.on_result = [taken]
+    await asked.send()
+
+    assert known == [ExpectedPayment(receipt_sha256(*asked.runner.receipts), Minor(7))]
+
+
+async def test_a_failed_task_earns_what_its_receipt_says(asked, autojump_clock):
+    asked.runner.failure = TrapError("unreachable")
+    await asked.send()
+
+    ((_, result),) = asked.results
+    (receipt,) = asked.runner.receipts
+    assert (result.outcome, result.receipt) == ("trap", receipt)
+    expected = ExpectedPayment(receipt_sha256(receipt), Minor(7))
+    assert asked.earnings.noted == {asked.task_id: expected}
 
 
 async def test_a_failed_task_is_answered_and_no_payment_expected(asked, autojump_clock):
@@ -232,7 +309,7 @@ async def test_a_failed_task_is_answered_and_no_payment_expected(asked, autojump
     ((_, result),) = asked.results
     assert (result.outcome, result.message) == ("executor_busy", "come again")
     assert (result.output, result.receipt) == (b"", b"")
-    assert asked.executor.expects(asked.task_id) is None
+    assert asked.earnings.noted == {}
 
 
 async def test_a_task_is_worked_on_no_longer_than_its_guild_lasts(
@@ -248,7 +325,7 @@ async def test_a_task_is_worked_on_no_longer_than_its_guild_lasts(
 
     ((_, result),) = asked.results
     assert (result.outcome, result.message) == ("guild_ended", "dissolved")
-    assert asked.executor.expects(asked.task_id) is None
+    assert asked.earnings.noted == {}
 
 
 async def test_an_input_that_the_request_does_not_name_is_not_run(
@@ -328,6 +405,20 @@ async def test_a_second_request_in_another_trace_is_linked_and_refused(
     assert second.parent is None
     (link,) = second.links
     assert link.attributes["zerostate.link.trust"] == "known"
+
+
+@pytest.mark.parametrize("takes_s", [1, 1000])
+async def test_a_task_that_was_run_or_still_is_does_not_run_again(
+    asked, autojump_clock, takes_s
+):
+    asked.runner.takes_s = takes_s
+    tracer = asked.requester.recorder.provider.get_tracer("test")
+    with tracer.start_as_current_span("both"):
+        await asked.send()
+        await asked.send()
+
+    assert len(asked.runner.orders) == 1
+    assert asked.peers.stats()["handler.refused.evidence"] == 1
 
 
 async def test_a_result_that_is_refused_is_not_sent_again(asked, autojump_clock):
