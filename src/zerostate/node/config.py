@@ -182,6 +182,10 @@ class NodeConfig(BaseModel):
     """Most that this peer deposits in a channel that another one opens, in the smallest
     unit."""
 
+    payment_passphrase_file: Path | None = None
+    """File with the passphrase of the key that spends money, readable by its owner only.
+    None takes ``ZEROSTATE_PAYMENT_PASSPHRASE``; without either the key is kept plain."""
+
     die_with_parent: bool = False
     """End when the process that started this one ends (Linux)."""
 
@@ -314,6 +318,7 @@ class NodeConfig(BaseModel):
             }
         return PaymentConfig(
             data_dir=self.data_dir,
+            passphrase_file=self.payment_passphrase_file,
             window_s=self.channel_window_s,
             max_window_s=max(self.channel_window_s, USUAL_MAX_WINDOW_S),
             ttl_s=self.channel_ttl_s,
