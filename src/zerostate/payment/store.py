@@ -1,7 +1,7 @@
 """Channels and payments on disk: SQLite, write-ahead log, ``synchronous=FULL``.
 
-Each `save` is one transaction and durable when it returns; a crash at any moment
-leaves the state before it or the one after, never a mix. The database is locked for as
+Each `save` is whole and durable when it returns; a crash at any moment leaves the
+state before it or the one after, never a mix. The database is locked for as
 long as it is open: two processes that sign for one channel could sign two different
 states with one nonce.
 
@@ -20,7 +20,9 @@ import trio
 
 from zerostate.errors import InternalError, StoreCorruptError
 from zerostate.ids import ChannelId, PeerId, TaskId
-from zerostate.payment.database import mapped_errors, open_database, transaction
+from zerostate.payment.committing import Committer
+from zerostate.payment.database import mapped_errors, open_database
+from zerostate.payment.known import Seen
 from zerostate.payment.lifecycle import Life
 from zerostate.payment.lives import LIFE_COLUMNS, count_live, life_of, save_life
 from zerostate.payment.schema import SCHEMA
@@ -104,7 +106,10 @@ class PaymentRow:
 
 @final
 class PaymentStore:
-    """Channels and payments on disk. Every method works in a worker thread.
+    """Channels and payments on disk. What waits for the disk waits in a worker thread.
+
+    Writes that wait at the same time become durable together (`Committer`), in the
+    order of asking.
 
     Cancellation: a call that has begun is finished; its effect stands.
     """
@@ -112,6 +117,9 @@ class PaymentStore:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._committer = Committer(connection, self._lock, SCHEMA.name)
+        self._tasks = Seen()
+        """All that payments are stored for, and perhaps more."""
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -124,7 +132,13 @@ class PaymentStore:
             StoreCorruptError: Not a database of ours.
             StoreUnavailableError: The disk refused.
         """
-        return cls(await trio.to_thread.run_sync(open_database, path, SCHEMA))
+        store = cls(await trio.to_thread.run_sync(open_database, path, SCHEMA))
+        try:
+            await store.read(store._note_tasks)
+        except BaseException:
+            await store.close()
+            raise
+        return store
 
     async def close(self) -> None:
         """Close the store; calling it again does nothing."""
@@ -154,7 +168,9 @@ class PaymentStore:
         return await self.read(lambda conn: count_live(conn, peer_id))
 
     async def payment(self, task_id: TaskId) -> PaymentRow | None:
-        """Return the payment for `task_id`, or None."""
+        """Return the payment for `task_id`, or None; mostly at once, without the disk."""
+        if not self._tasks.maybe(task_id):
+            return None
         query = f"SELECT {_PAYMENT_COLUMNS} FROM payments WHERE task_id = ?"  # noqa: S608  # a constant
         rows = await self._rows(query, task_id)
         return _payment_row(rows[0]) if rows else None
@@ -168,6 +184,8 @@ class PaymentStore:
             ChannelFrozenError: The channel's signed states may not change any more.
             StoreError: Nothing was written.
         """
+        if payment is not None:
+            self._tasks.add(payment.task_id)
         await self.write(lambda conn: _save(conn, channel, payment, now_unix_ns))
 
     async def save_compared(
@@ -198,10 +216,12 @@ class PaymentStore:
         return await self._run(query)
 
     async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
-        """Let `change` write in a transaction of its own; durable when this returns.
+        """Let `change` write; durable when this returns.
 
         `change` runs in another thread, must not wait for anything, and neither begins
-        nor ends a transaction. If it raises, nothing that it wrote is kept.
+        nor ends a transaction. It shares one with other writes, and is called a second
+        time when one of those failed. If it raises, nothing that it wrote is kept.
+        Payments are added by `save` only.
 
         Raises:
             ChannelFrozenError: It would keep a new signed state of a channel on which
@@ -209,12 +229,11 @@ class PaymentStore:
             StoreError: Nothing was written.
             InternalError: It broke another rule of the tables; nothing was written.
         """
+        return await self._committer.write(change)
 
-        def in_transaction(connection: sqlite3.Connection) -> T:
-            with transaction(connection):
-                return change(connection)
-
-        return await self._run(in_transaction)
+    def _note_tasks(self, connection: sqlite3.Connection) -> None:
+        for (task_id,) in connection.execute("SELECT task_id FROM payments"):
+            self._tasks.add(str(task_id))
 
     async def _rows(self, query: str, *values: str | None) -> list[tuple[object, ...]]:
         return await self._run(lambda conn: conn.execute(query, values).fetchall())
