@@ -322,6 +322,15 @@ class PeerNode:
         """
         await self._presence.wait_lost(peer_id)
 
+    def tell_arrivals(self, hook: Callable[[PeerId], None]) -> None:
+        """Call `hook` with each peer that is or will be connected, once for each stay.
+
+        It takes the place of an earlier one. It must be quick and must not raise.
+        """
+        self._presence.told = hook
+        for peer_id in self._presence.peers():
+            hook(peer_id)
+
     def connected(self) -> frozenset[PeerId]:
         """Return the peers that are connected now."""
         return self._presence.peers()

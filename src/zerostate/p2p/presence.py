@@ -1,11 +1,14 @@
 """Who is connected, and how to wait until somebody is, or no longer is."""
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import trio
 
 from zerostate.ids import PeerId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,13 +25,22 @@ class Stay:
         return trio.current_time() - self.began_at_s
 
 
+def _ignore(_peer_id: PeerId) -> None:
+    pass
+
+
 @final
 class Presence:
-    """The connected peers. Each stay of a peer ends with an event of its own."""
+    """The connected peers. Each stay of a peer ends with an event of its own.
+
+    Attributes:
+        told: Called with each peer that arrives; must be quick and must not raise.
+    """
 
     def __init__(self) -> None:
         self._stays: dict[PeerId, Stay] = {}
         self._awaited: dict[PeerId, trio.Event] = {}
+        self.told: Callable[[PeerId], None] = _ignore
 
     def arrived(self, peer_id: PeerId) -> bool:
         """Note that `peer_id` is connected; return whether that is news."""
@@ -38,6 +50,7 @@ class Presence:
         awaited = self._awaited.pop(peer_id, None)
         if awaited is not None:
             awaited.set()
+        self.told(peer_id)
         return True
 
     def left(self, peer_id: PeerId) -> Stay | None:

@@ -248,6 +248,18 @@ async def test_who_no_longer_waits_for_a_peer_is_forgotten(autojump_clock):
     assert presence._awaited == {}
 
 
+async def test_each_stay_is_told_once_also_the_present_ones(autojump_clock):
+    async with open_memory_peers(2) as (alice, bob):
+        arrived = []
+        alice.node.tell_arrivals(arrived.append)
+        assert arrived == [bob.peer_id]
+        await alice.node.disconnect(bob.peer_id)
+        await alice.node.connect(bob.node.addresses[0])
+        await bob.node.connect(alice.node.addresses[0])
+
+        assert arrived == [bob.peer_id] * 2
+
+
 async def test_a_line_opened_to_a_peer_that_went_meanwhile_is_none(autojump_clock):
     async with open_memory_peers(2) as (alice, bob):
         bob.host.freeze()
