@@ -189,12 +189,12 @@ class NodeConfig(BaseModel):
     die_with_parent: bool = False
     """End when the process that started this one ends (Linux)."""
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "payment_passphrase_file")
     @classmethod
-    def _check_data_dir(cls, data_dir: Path) -> Path:
-        if "\0" in str(data_dir):
+    def _check_path(cls, path: Path | None) -> Path | None:
+        if "\0" in str(path):
             raise ValueError("no path holds a NUL character")
-        return data_dir
+        return path
 
     @field_validator("known", "allow", "deny")
     @classmethod

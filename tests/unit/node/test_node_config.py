@@ -1,6 +1,7 @@
 """node.config: one JSON file, every problem at once."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -192,6 +193,7 @@ def test_the_chain_is_configured_as_the_file_says(tmp_path):
         "channel_ttl_s": 60,
         "max_exposure": 7,
         "max_own_deposit": 8,
+        "payment_passphrase_file": "/secret",
     }
     config = load(tmp_path, fields)
     payment = config.payment_config
@@ -207,6 +209,7 @@ def test_the_chain_is_configured_as_the_file_says(tmp_path):
     assert (payment.window_s, payment.ttl_s) == (30 * 86_400, 60)
     assert payment.max_window_s == payment.window_s
     assert (payment.max_exposure, payment.max_own_deposit) == (7, 8)
+    assert payment.passphrase_file == Path("/secret")
 
 
 def test_a_chain_of_no_id_is_the_embedded_one(tmp_path):
@@ -269,6 +272,7 @@ def test_a_chains_address_may_be_a_secret_and_is_never_shown(tmp_path):
         ("channel_ttl_s", 59),
         ("max_exposure", 0),
         ("max_own_deposit", -1),
+        ("payment_passphrase_file", "a\0b"),
         ("chain", "http://127.0.0.1:8545"),
     ],
 )
