@@ -23,6 +23,15 @@ EXIT_CONTRADICTED: Final = 4
 EXIT_UNDECIDED: Final = 5
 """What was to be verified can be neither confirmed nor contradicted here."""
 
+EXIT_UNPAID: Final = 6
+"""What was to be verified is right, but nothing proves that it was paid."""
+
+EXIT_FORGED: Final = 7
+"""Evidence that is none, or is not signed by whom it says."""
+
+EXIT_CONFLICTING: Final = 8
+"""Two pieces of evidence, both rightly signed, that cannot both be true."""
+
 EXIT_INTERRUPTED: Final = 130
 """Ctrl-C before the command was done (128 + SIGINT, as shells count)."""
 
@@ -45,6 +54,8 @@ EXIT_CODES: Final = {
     "query": EXIT_ENVIRONMENT,
     "trace_incomplete": EXIT_ENVIRONMENT,
     "output": EXIT_ENVIRONMENT,
+    "chain": EXIT_ENVIRONMENT,
+    "chain_unreachable": EXIT_ENVIRONMENT,
     "store": EXIT_ENVIRONMENT,
     "store_locked": EXIT_ENVIRONMENT,
     "store_unavailable": EXIT_ENVIRONMENT,

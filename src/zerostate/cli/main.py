@@ -20,7 +20,13 @@ from zerostate.cli.failures import (
 )
 from zerostate.cli.guild import guild_app
 from zerostate.cli.node import node_app
-from zerostate.cli.output import flush_output, prepare_output, print_json, tell
+from zerostate.cli.output import (
+    flush_output,
+    prepare_output,
+    print_json,
+    print_lines,
+    tell,
+)
 from zerostate.cli.task import task_app
 from zerostate.errors import ConfigError, InternalError, OutputError, ZeroStateError
 
@@ -188,6 +194,48 @@ def trace_show(
     from zerostate.cli.trace_show import show_trace
 
     return asyncio.run(show_trace(trace_id, url=url))
+
+
+@trace_app.command("verify")
+def trace_verify(
+    trace_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Trace id; short ones are padded.")
+    ],
+    *,
+    url: Annotated[
+        str, typer.Option(help="The stack's page, as it was printed at its start.")
+    ] = "http://127.0.0.1:16686",
+    chain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="JSON-RPC of the channel's chain, to ask it, too."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, nothing else.")
+    ] = False,
+    verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
+) -> int:
+    """Hold a task's trace against what was signed and paid.
+
+    Exit code 0: verified. 4: something differs. 5: no evidence. 6: unpaid. 7: forged.
+    8: conflicting.
+    """
+    from zerostate.cli.trace_verify import verify_trace
+
+    try:
+        found = verify_trace(trace_id, url=url, chain=chain)
+    except ZeroStateError as exc:
+        if as_json:
+            failure = failure_of(exc)
+            error = {"code": failure.code, "message": failure.message}
+            print_json({"error": error})
+        raise
+    if as_json:
+        print_json(found.as_json())
+    else:
+        print_lines(found.lines())
+    return found.exit_code
 
 
 def _usage_error(error: Exception) -> str | None:
