@@ -58,7 +58,7 @@ class Payee:
 
     async def on_channel_open(self, author: PeerId, body: bytes) -> bytes:
         """See `ChannelManager.on_channel_open`."""
-        proposal = decode_state(wire.decode_channel_open(body))
+        proposal = decode_state(wire.decode_channel_open(body).proposal)
         terms = open_terms(proposal.terms)
         self._check_terms(author, terms, proposal.update)
         # A payee's address in a proposal is a claim of the payer's; ours is put in.

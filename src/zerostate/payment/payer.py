@@ -142,12 +142,13 @@ class Payer:
 
     async def _open(self, state: ChannelState) -> ChannelState:
         state = await self._proposed(state, OPENING)
-        body = wire.encode_channel_open(await self._ledger.save(state, Role.PAYER))
+        proposal = await self._ledger.save(state, Role.PAYER)
+        body = wire.encode_channel_open(wire.Opening(proposal))
         try:
             reply = await self._request(state.terms.payee, wire.CHANNEL_OPEN, body)
         except RemoteError:
             # State 0 pays nothing, so a refused one may be forgotten.
-            await self._ledger.store.forget_opening(state.channel_id)
+            await self._ledger.forget_opening(state.channel_id)
             raise
         opened = decode_state(wire.decode_channel_opened(reply))
         binding = open_terms(opened.terms).payee_binding

@@ -187,7 +187,7 @@ async def test_the_payee_refuses_more_than_the_deposit(pair, channel_id, tmp_pat
     template = decode_state(
         wire.decode_channel_open(
             next(body for kind, body in pair.network.sent if kind == "channel_open")
-        )
+        ).proposal
     )
     body = proposal(
         pair,
@@ -293,7 +293,7 @@ async def test_bodies_that_are_no_bodies_are_refused(pair):
         for body in (b"\xff\xff\xff", b"x" * 5000):
             with pytest.raises(WireError):
                 await handler(PAYER.peer_id, body)
-        for body in (b"", wire.encode_channel_open(b"\x0a\x03abc")):
+        for body in (b"", wire.encode_channel_open(wire.Opening(b"\x0a\x03abc"))):
             with pytest.raises((EvidenceError, PaymentError)):
                 await handler(PAYER.peer_id, body)
 
