@@ -275,6 +275,7 @@ class Requester:
         report = task.report
         if failure.receipt is None or not report.receipt_verified:
             return
+        await task.progress("receipt.verified", "the receipt proves how it failed")
         try:
             await self._payments.pay(failure.receipt, engagement, report, task.progress)
         except ZeroStateError as exc:
