@@ -1,6 +1,7 @@
 """Channel states, between the pure machine and the store."""
 
-from dataclasses import replace
+from collections import OrderedDict
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 from zerostate.clock import Clock
@@ -12,7 +13,6 @@ from zerostate.errors import (
 )
 from zerostate.evidence.channel import (
     ChannelTerms,
-    ChannelUpdate,
     SignedState,
     decode_state,
     encode_state,
@@ -20,7 +20,7 @@ from zerostate.evidence.channel import (
     open_terms,
     state_digest,
 )
-from zerostate.evidence.ethereum import RecoveredSignature, recover
+from zerostate.evidence.ethereum import recover
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment.locks import KeyedLocks
 from zerostate.payment.state import Agreed, ChannelState, Proposed, restore
@@ -32,13 +32,20 @@ from zerostate.payment.store import (
     Role,
 )
 
+MAX_IN_MEMORY: Final = 2048
+"""Channels kept in memory, about 6 KB each. Those beyond are read, and their four
+signatures verified, each time they are used."""
+
 
 @final
 class Ledger:
     """Loads channels, and makes their new states durable before anyone acts on them.
 
-    The store is the only truth: nothing is kept in memory between two operations, so
-    there is no state that a crash could set apart from the disk's.
+    The newest `MAX_IN_MEMORY` channels that were used are also kept in memory, verified.
+    That is safe because the store is locked by this process alone, and because what is
+    in memory changes only after the commit that made it durable: a crash finds on the
+    disk all that anybody acted on. Whoever writes channels or their lives past this
+    class calls `forget`.
     """
 
     def __init__(self, store: PaymentStore, clock: Clock) -> None:
@@ -47,24 +54,42 @@ class Ledger:
         """By channel, task or peer: taken in the order peer or task, then channel."""
 
         self._clock = clock
+        self._kept: OrderedDict[ChannelId, _Kept] = OrderedDict()
 
     async def load(
         self, channel_id: ChannelId, role: Role, *, peer_id: PeerId | None = None
     ) -> ChannelState:
-        """Return the channel, verified anew.
+        """Return the channel, verified. The caller holds its lock.
 
         Raises:
             ChannelNotFoundError: There is none in which we are `role` (and the
                 counterparty is `peer_id`).
             StoreCorruptError: What is stored does not verify.
         """
-        row = await self.store.channel(channel_id)
-        if row is None or row.role is not role or peer_id not in {None, row.peer_id}:
+        kept = self._kept.get(channel_id)
+        if kept is None:
+            kept = await self._read(channel_id)
+        else:
+            self._kept.move_to_end(channel_id)
+        if (
+            kept is None
+            or kept.row.role is not role
+            or peer_id not in {None, kept.row.peer_id}
+        ):
             whom = f" with {peer_id}" if peer_id else ""
             raise ChannelNotFoundError(
                 f"no channel {channel_id}{whom} in which we are the {role}"
             )
-        return restored(row)
+        return kept.state
+
+    def forget(self, channel_id: ChannelId) -> None:
+        """Read the channel from the disk when it is used next."""
+        self._kept.pop(channel_id, None)
+
+    async def forget_opening(self, channel_id: ChannelId) -> None:
+        """Delete a channel that was never agreed on; others are left alone."""
+        self.forget(channel_id)
+        await self.store.forget_opening(channel_id)
 
     async def save(
         self,
@@ -88,29 +113,80 @@ class Ledger:
         Raises:
             ChannelFrozenError: Nothing is signed on it any more; nothing was written.
         """
-        row = _row(state, role)
+        row = self._row(state, role)
         newest = row.proposed or row.agreed
         if newest is None:
             raise ValueError(f"nobody has signed {state.channel_id} yet")
         payment = _payment(state, newest)
         if payment is not None:
             payment = replace(payment, interim=interim, trace_context=trace_context)
-        await self.store.save(row, payment, now_unix_ns=self._clock.wall_ns())
+        await self._write(state, row, payment)
         return newest
 
     async def keep(self, state: ChannelState, role: Role) -> None:
         """Make `state` durable where it is not about a payment: its life."""
-        await self.store.save(
-            _row(state, role), None, now_unix_ns=self._clock.wall_ns()
-        )
+        await self._write(state, self._row(state, role), None)
 
     async def refuse(self, state: ChannelState) -> None:
         """Note that the payee refused the update in flight, which stays in flight."""
-        row = _row(state, Role.PAYER)
+        row = self._row(state, Role.PAYER)
         if row.proposed is None:
             raise ValueError(f"nothing is in flight on {state.channel_id}")
         payment = _payment(state, row.proposed, PaymentStatus.REFUSED)
-        await self.store.save(row, payment, now_unix_ns=self._clock.wall_ns())
+        await self._write(state, row, payment)
+
+    async def _read(self, channel_id: ChannelId) -> "_Kept | None":
+        row = await self.store.channel(channel_id)
+        return None if row is None else self._remember(restored(row), row)
+
+    async def _write(
+        self, state: ChannelState, row: ChannelRow, payment: PaymentRow | None
+    ) -> None:
+        before = self._kept.pop(state.channel_id, None)
+        stays = before is not None and before.row.life == row.life
+        await self.store.save(
+            replace(row, life=None) if stays else row,
+            payment,
+            now_unix_ns=self._clock.wall_ns(),
+        )
+        self._remember(state, row)
+
+    def _remember(self, state: ChannelState, row: ChannelRow) -> "_Kept":
+        kept = self._kept[state.channel_id] = _Kept(state, row)
+        if len(self._kept) > MAX_IN_MEMORY:
+            self._kept.popitem(last=False)
+        return kept
+
+    def _row(self, state: ChannelState, role: Role) -> ChannelRow:
+        """Return what to store; what is stored already is not encoded again."""
+        terms, agreed, proposed = state.terms, state.agreed, state.proposed
+        kept = self._kept.get(state.channel_id)
+        same = kept is not None and kept.state.terms is terms
+        terms_bytes = kept.row.terms if kept and same else encode_terms(terms)
+        if kept and same and kept.state.agreed is agreed:
+            agreed_row = kept.row.agreed
+        else:
+            agreed_row = _agreed_bytes(terms_bytes, agreed) if agreed else None
+        if kept and same and kept.state.proposed is proposed:
+            proposed_row = kept.row.proposed
+        else:
+            proposed_row = _proposed_bytes(terms_bytes, proposed) if proposed else None
+        return ChannelRow(
+            state.channel_id,
+            terms.payee if role is Role.PAYER else terms.payer,
+            role,
+            terms_bytes,
+            agreed_row,
+            proposed_row,
+            state.life,
+            state.unsynced,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    state: ChannelState
+    row: ChannelRow
 
 
 def restored(row: ChannelRow) -> ChannelState:
@@ -134,30 +210,7 @@ def agreed_bytes(state: ChannelState) -> bytes:
     """Return the newest co-signed state of an open channel, as bytes."""
     if state.agreed is None:
         raise ValueError(f"{state.channel_id} is not open")
-    return _encoded(
-        state.terms, state.agreed.update, state.agreed.payer, state.agreed.payee
-    )
-
-
-def _row(state: ChannelState, role: Role) -> ChannelRow:
-    terms = state.terms
-    agreed = agreed_bytes(state) if state.agreed else None
-    proposed = (
-        _encoded(terms, state.proposed.update, state.proposed.payer)
-        if state.proposed
-        else None
-    )
-    peer_id = terms.payee if role is Role.PAYER else terms.payer
-    return ChannelRow(
-        state.channel_id,
-        peer_id,
-        role,
-        encode_terms(terms),
-        agreed,
-        proposed,
-        state.life,
-        state.unsynced,
-    )
+    return _agreed_bytes(encode_terms(state.terms), state.agreed)
 
 
 def _payment(
@@ -186,17 +239,10 @@ def _proposed(terms: ChannelTerms, state: SignedState) -> Proposed:
     return Proposed(state.update, recover(digest, state.payer_signature))
 
 
-def _encoded(
-    terms: ChannelTerms,
-    update: ChannelUpdate,
-    payer: RecoveredSignature,
-    payee: RecoveredSignature | None = None,
-) -> bytes:
-    return encode_state(
-        SignedState(
-            encode_terms(terms),
-            update,
-            payer.signature,
-            payee.signature if payee else b"",
-        )
-    )
+def _agreed_bytes(terms: bytes, agreed: Agreed) -> bytes:
+    payer, payee = agreed.payer.signature, agreed.payee.signature
+    return encode_state(SignedState(terms, agreed.update, payer, payee))
+
+
+def _proposed_bytes(terms: bytes, proposed: Proposed) -> bytes:
+    return encode_state(SignedState(terms, proposed.update, proposed.payer.signature))
