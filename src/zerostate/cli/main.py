@@ -19,6 +19,7 @@ from zerostate.cli.failures import (
     one_line,
 )
 from zerostate.cli.guild import guild_app
+from zerostate.cli.key import key_app
 from zerostate.cli.node import node_app
 from zerostate.cli.output import (
     flush_output,
@@ -43,6 +44,7 @@ app.add_typer(trace_app, name="trace")
 app.add_typer(node_app, name="node")
 app.add_typer(guild_app, name="guild")
 app.add_typer(task_app, name="task")
+app.add_typer(key_app, name="key")
 
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Show logs, and tracebacks of bugs.")

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -32,6 +33,15 @@ NodeOption = Annotated[
         " Default: $ZEROSTATE_NODE.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """Where a node keeps its things."""
+
+    data_dir: Path
+    passphrase_file: Path | None = None
+    """File with its key's passphrase, if its settings name one."""
 
 
 async def ask_node(
@@ -73,6 +83,34 @@ def control_socket(node: Path | None, environ: Mapping[str, str] = os.environ) -
         ConfigError: Neither names one, or it is none of the three.
         NodeNotRunningError: The data directory has no control socket.
     """
+    named, mode = _named(node, environ)
+    if stat.S_ISSOCK(mode):
+        return named
+    directory = named if stat.S_ISDIR(mode) else _from_settings(named).data_dir
+    path = directory / SOCKET_NAME
+    if not path.is_socket():
+        raise NodeNotRunningError(f"no node runs on {directory}")
+    return path
+
+
+def place_of(node: Path | None, environ: Mapping[str, str] = os.environ) -> NodePlace:
+    """Return where the node that `node` names keeps its things, running or not.
+
+    Args:
+        node: As for `control_socket`.
+        environ: The environment.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    named, mode = _named(node, environ)
+    if stat.S_ISDIR(mode):
+        return NodePlace(named)
+    return NodePlace(named.parent) if stat.S_ISSOCK(mode) else _from_settings(named)
+
+
+def _named(node: Path | None, environ: Mapping[str, str]) -> tuple[Path, int]:
+    """Return the path that names a node, and its mode."""
     named = node or (
         Path(environ[NODE_VARIABLE]) if environ.get(NODE_VARIABLE) else None
     )
@@ -81,20 +119,13 @@ def control_socket(node: Path | None, environ: Mapping[str, str] = os.environ) -
             f"--node: which node? name its data directory, or set {NODE_VARIABLE}"
         )
     try:
-        mode = named.stat().st_mode
+        return named, named.stat().st_mode
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
         raise ConfigError(f"--node: {named}: {reason}") from exc
-    if stat.S_ISSOCK(mode):
-        return named
-    directory = named if stat.S_ISDIR(mode) else _data_dir(named)
-    path = directory / SOCKET_NAME
-    if not path.is_socket():
-        raise NodeNotRunningError(f"no node runs on {directory}")
-    return path
 
 
-def _data_dir(settings: Path) -> Path:
+def _from_settings(settings: Path) -> NodePlace:
     """Return what a node's settings file says; a relative path is taken from here."""
     try:
         with settings.open("rb") as file:
@@ -104,6 +135,9 @@ def _data_dir(settings: Path) -> Path:
             f"--node: {settings}: neither a directory nor a socket nor a node's settings"
         ) from exc
     match document:
-        case {"data_dir": str(data_dir)}:
-            return Path(data_dir)
+        case {"data_dir": str(data_dir), **others}:
+            named = others.get("payment_passphrase_file")
+            return NodePlace(
+                Path(data_dir), Path(named) if isinstance(named, str) else None
+            )
     raise ConfigError(f"--node: {settings}: a node's settings name a data_dir")

@@ -24,7 +24,7 @@ from zerostate.node.commands import OUTLASTING, Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
 from zerostate.node.counterparts import Counterparts
-from zerostate.node.data_dir import hold_data_dir
+from zerostate.node.data_dir import IDENTITY_NAME, hold_data_dir
 from zerostate.node.earnings import open_earnings
 from zerostate.node.executor import Executor
 from zerostate.node.guild_commands import GuildCommands
@@ -96,7 +96,7 @@ async def run(config: NodeConfig, on_ready: Callable[[Ready], Awaitable[None]]) 
         PortInUseError: An address to listen on is taken.
     """
     with hold_data_dir(config.data_dir):
-        identity = load_or_create(config.data_dir / "identity.key")
+        identity = load_or_create(config.data_dir / IDENTITY_NAME)
         telemetry = init_tracer(_telemetry_config(config, identity))
         try:
             await _serve(config, identity, telemetry, on_ready)

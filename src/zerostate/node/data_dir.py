@@ -12,6 +12,9 @@ from zerostate.errors import ConfigError, StoreLockedError
 SOCKET_NAME: Final = "control.sock"
 """File name of the node's control socket."""
 
+IDENTITY_NAME: Final = "identity.key"
+"""File with the seed of the peer's own key."""
+
 LOCK_NAME: Final = "node.lock"
 """File whose lock says that a node runs here; holds its process id, for people."""
 
