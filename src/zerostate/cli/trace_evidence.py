@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from zerostate.cli.traces import AttributeValue, SpanEvent, Trace, TraceSpan
 from zerostate.errors import EnvelopeError, EvidenceError, QueryError
@@ -76,68 +76,74 @@ def take_evidence(trace: Trace) -> Evidence:
     Raises:
         QueryError: More than `MAX_PIECES` different pieces.
     """
-    reader = _Reader()
-    receipts: dict[str, ProvenReceipt] = {}
-    states: dict[str, ChannelStateEvidence] = {}
+    forged = _Forged()
+    receipts = _Verifier(_receipt, forged)
+    states = _Verifier(verify_cosigned, forged)
     holders = []
     for span, event in _events(trace):
         if event.name == attr.EVENT_RECEIPT_ISSUED:
-            value = event.attributes.get(attr.RECEIPT_ENVELOPE)
-            receipt = reader.read(span, event, value, _receipt)
-            if receipt is not None:
-                receipts.setdefault(receipt.sha256, receipt)
+            receipts.verify(span, event, attr.RECEIPT_ENVELOPE)
         elif event.name == attr.EVENT_PAYMENT_STATE:
-            value = event.attributes.get(attr.PAYMENT_STATE_BYTES)
-            state = reader.read(span, event, value, verify_cosigned)
+            state = states.verify(span, event, attr.PAYMENT_STATE_BYTES)
             if state is not None:
-                states.setdefault(str(value), state)
                 holders.append(StateHolder(span, event, state))
+    # By their hash: one value of an event can be written as text in several ways.
+    distinct = {one.sha256: one for one in receipts.proven()}
     return Evidence(
-        tuple(receipts.values()), tuple(states.values()), tuple(holders), reader.told()
+        tuple(distinct.values()), states.proven(), tuple(holders), forged.told()
     )
 
 
-class _Reader:
-    """Verifies each piece once, however often it stands in the trace."""
+class _Forged:
+    """What is no evidence, in a bounded number of lines."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], object] = {}
-        self._forged: list[str] = []
+        self._told: list[str] = []
         self._untold = 0
 
-    def read(
-        self,
-        span: TraceSpan,
-        event: SpanEvent,
-        value: AttributeValue,
-        verify: Callable[[bytes], T],
-    ) -> T | None:
-        if value is None:
-            return None
-        key = (event.name, str(value)[: 2 * _MAX_BYTES])
-        if key in self._seen:
-            # The same verifier has put it there.
-            return self._seen[key]  # type: ignore[return-value]
-        if len(self._seen) >= MAX_PIECES:
-            raise QueryError(f"the trace carries over {MAX_PIECES} pieces of evidence")
-        verified = None
-        try:
-            verified = verify(_bytes(value))
-        except (EnvelopeError, EvidenceError) as exc:
-            self._tell(f"{event.name} on {span.name} ({span.span_id}): {exc}")
-        self._seen[key] = verified
-        return verified
-
-    def told(self) -> tuple[str, ...]:
-        """Return what is no evidence, in a bounded number of lines."""
-        more = [f"and {self._untold} more of such kind"] if self._untold else []
-        return (*self._forged, *more)
-
-    def _tell(self, problem: str) -> None:
-        if len(self._forged) < MAX_TOLD:
-            self._forged.append(problem)
+    def add(self, problem: str) -> None:
+        if len(self._told) < MAX_TOLD:
+            self._told.append(problem)
         else:
             self._untold += 1
+
+    def told(self) -> tuple[str, ...]:
+        more = [f"and {self._untold} more of such kind"] if self._untold else []
+        return (*self._told, *more)
+
+
+class _Verifier(Generic[T]):
+    """Verifies each piece once, however often it stands in the trace."""
+
+    def __init__(self, verify: Callable[[bytes], T], forged: _Forged) -> None:
+        self._verify = verify
+        self._forged = forged
+        self._seen: dict[str, T | None] = {}
+
+    def verify(self, span: TraceSpan, event: SpanEvent, key: str) -> T | None:
+        value = event.attributes.get(key)
+        if value is None:
+            return None
+        # What is cut off here is refused for its length anyway.
+        known_by = str(value)[: 2 * _MAX_BYTES + 1]
+        if known_by not in self._seen:
+            if len(self._seen) >= MAX_PIECES:
+                raise QueryError(f"over {MAX_PIECES} pieces of evidence in one trace")
+            self._seen[known_by] = self._verified(span, event, value)
+        return self._seen[known_by]
+
+    def proven(self) -> tuple[T, ...]:
+        """Return each proven piece once, in order of appearance."""
+        return tuple(one for one in self._seen.values() if one is not None)
+
+    def _verified(
+        self, span: TraceSpan, event: SpanEvent, value: AttributeValue
+    ) -> T | None:
+        try:
+            return self._verify(_bytes(value))
+        except (EnvelopeError, EvidenceError) as exc:
+            self._forged.add(f"{event.name} on {span.name} ({span.span_id}): {exc}")
+            return None
 
 
 def _events(trace: Trace) -> Iterator[tuple[TraceSpan, SpanEvent]]:

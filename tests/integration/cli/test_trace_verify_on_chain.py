@@ -10,7 +10,7 @@ import trio
 from chain_backends import running_backend
 from chain_world import WINDOW_S, config
 from stack_spans import of_service
-from stored_story import Story, record_story
+from stored_story import Story
 from task_world import IDENTITIES
 from zerostate.errors import ChainUnreachableError, InvalidQueryError
 from zerostate.evidence.binding import make_binding
@@ -38,13 +38,6 @@ SETTLEMENT_TRACE = 77
 def backend(tmp_path_factory):
     with running_backend("embedded", tmp_path_factory.mktemp("chain")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    story, report = trio.run(record_story, tmp_path_factory.mktemp("story"))
-    assert report.error_code is None, report.error_message
-    return story
 
 
 @dataclass
@@ -81,11 +74,11 @@ class Ended:
 
 
 @pytest.fixture
-def ended(backend, recorded, tmp_path):
+def ended(backend, story, tmp_path):
     """Open a channel, pay the task on it and end it in one of several ways."""
 
     def end(how: str) -> Ended:
-        return trio.run(_end, backend, recorded, tmp_path, how)
+        return trio.run(_end, backend, story, tmp_path, how)
 
     return end
 
