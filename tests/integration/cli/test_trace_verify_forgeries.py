@@ -4,18 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from task_world import IDENTITIES
 from zerostate.cli.trace_evidence import MAX_TOLD
 from zerostate.evidence.channel import (
     OPENING,
     ChannelUpdate,
 )
-from zerostate.evidence.receipt import MAX_RECEIPT_BYTES, seal_receipt
+from zerostate.evidence.receipt import MAX_RECEIPT_BYTES
 from zerostate.semconv import attributes as attr
 from zerostate.units import Minor
 
 RECEIPT, STATE = attr.EVENT_RECEIPT_ISSUED, attr.EVENT_PAYMENT_STATE
-EXECUTOR = IDENTITIES["executor"]
 
 
 def verdict(story, *more):
@@ -24,11 +22,6 @@ def verdict(story, *more):
 
 def rows(found):
     return {row.name: row for row in found.rows}
-
-
-def resigned(story, **changed):
-    """Return the receipt with other contents, signed by the same executor."""
-    return seal_receipt(EXECUTOR, replace(story.receipt, **changed))
 
 
 def test_two_states_with_one_nonce_conflict(story):
