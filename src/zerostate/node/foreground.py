@@ -1,27 +1,19 @@
 """A node as the work of its process: until a signal ends it."""
 
 import ctypes
-import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
 from zerostate.node import app
 from zerostate.node.config import NodeConfig
+from zerostate.node.signals import cancel_on_signal
 
-DRAIN_S: Final = 5.0
-"""A node that was told to end has ended after this, in seconds."""
-
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG: Final = 1
 """prctl(2): the signal to get when the parent dies."""
-
-_logger: Final = logging.getLogger("zerostate.node")
 
 
 def run_until_signalled(
@@ -30,7 +22,7 @@ def run_until_signalled(
     """Run one peer until SIGTERM or SIGINT; must be called in the main thread.
 
     Further ones change nothing, not even after the return: the process is then to end
-    by itself, and `DRAIN_S` after the first signal it is gone in any case.
+    by itself, and `zerostate.node.signals.DRAIN_S` after the first signal it is gone in any case.
 
     Args:
         config: Its settings.
@@ -74,35 +66,3 @@ async def _run(config: NodeConfig, on_ready: Callable[[app.Ready], None]) -> Non
 
     with trio.CancelScope() as scope, cancel_on_signal(scope):
         await app.run(config, tell_ready)
-
-
-@contextmanager
-def cancel_on_signal(scope: trio.CancelScope) -> Iterator[None]:
-    """Cancel `scope` on SIGTERM or SIGINT while the block runs, in the main thread.
-
-    After the first signal the process has `DRAIN_S` to end. Further ones are logged,
-    and ignored once the block is left. Without one, all is as before then.
-    """
-    soon = trio.lowlevel.current_trio_token().run_sync_soon
-    is_told = False
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        nonlocal is_told
-        if is_told:
-            soon(_logger.warning, "already ending; it takes %g s at most", DRAIN_S)
-            return
-        is_told = True
-        # What cannot be cancelled (a thread, a closing socket) must not keep the
-        # process: the alarm's default action ends it.
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, DRAIN_S)
-        soon(scope.cancel)
-
-    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            # Python gives signals their default action, which kills, in the middle of
-            # its own end; only those that are ignored it leaves alone.
-            signal.signal(number, signal.SIG_IGN if is_told else handler)

@@ -5,7 +5,7 @@ import signal
 import pytest
 import trio
 
-from zerostate.node.foreground import DRAIN_S, cancel_on_signal
+from zerostate.node.signals import DRAIN_S, cancel_on_signal
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 
