@@ -165,3 +165,33 @@ def test_what_cannot_be_is_refused_with_exit_code_2(peers, words, code, says):
     assert json.loads(output)["error"]["code"] == code
     assert says in json.loads(output)["error"]["message"]
     assert "error: " in errors
+
+
+def test_a_node_that_was_killed_still_tells_what_came_of_a_task(tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "README.md").write_bytes(INPUT)
+    alice = save(tmp_path, "alice")
+    with running(*RUN, alice.name, "--json", cwd=tmp_path) as first:
+        bob = save(
+            tmp_path,
+            "bob",
+            bootstrap=ready_line(first)["addresses"],
+            capabilities=["wasm"],
+        )
+        with running(*RUN, bob.name, "--json", cwd=tmp_path) as second:
+            ask_until(ready_line(second)["ops"], "/readyz", 200)
+            words = ["task", "submit", SHA256, "--input", "README.md", "--json"]
+            submitted = json.loads(zerostate(*words, cwd=tmp_path)[1])
+        first.kill()
+    task_id = submitted["task"]["id"]
+    with running(*RUN, alice.name, "--json", cwd=tmp_path) as again:
+        ready_line(again)
+        _, status, errors = zerostate("task", "status", task_id, cwd=tmp_path)
+        assert status.splitlines()[0] == f"{task_id}  done", errors
+        assert f"paid {submitted['payment']['amount']}" in status
+        told = ["task", "result", task_id, "--json", "--output", "hash.txt"]
+        code, output, errors = zerostate(*told, cwd=tmp_path)
+        assert code == 0, errors
+        assert json.loads(output) == submitted
+        digest = hashlib.sha256(INPUT).hexdigest()
+        assert (tmp_path / "hash.txt").read_text() == digest

@@ -122,7 +122,7 @@ async def _serve(
                 layers.peers,
                 layers.requester,
                 GuildCommands(layers.guilds, layers.peers.peer_id),
-                TaskCommands(layers.requester, nursery, clock),
+                TaskCommands(layers.requester, layers.archive, nursery, clock),
                 telemetry=telemetry,
             )
             server = ControlServer(
@@ -226,19 +226,20 @@ async def open_layers(
         history = await stack.enter_async_context(
             open_history(config.data_dir / HISTORY_NAME)
         )
+        archive = TaskArchive(config.data_dir / TASKS_NAME)
         requester = Requester(
             peers,
             guilds,
             channels,
             identity,
             history=history,
-            archive=TaskArchive(config.data_dir / TASKS_NAME),
+            archive=archive,
             clock=clock,
             tracer=NodeTracer(provider),
             payment_tracer=payment_tracer,
             channel_deposit=Minor(config.channel_deposit),
         )
-        yield Layers(peers, guilds, requester)
+        yield Layers(peers, guilds, requester, archive)
 
 
 def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorTerms:

@@ -1,4 +1,4 @@
-"""Keeps what proves the tasks that this peer has asked for, in files."""
+"""Keeps what proves the tasks that this peer has asked for, and what came of them."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from typing import Final, final
 
 import trio
 
-from zerostate.errors import ConfigError
+from zerostate.errors import ConfigError, StoreCorruptError, StoreUnavailableError
 from zerostate.ids import TaskId, parse_task_id
 
 MAX_TASKS: Final = 1_000
@@ -28,6 +28,12 @@ MANIFEST_NAME: Final = "manifest"
 
 OUTPUT_NAME: Final = "output"
 """File with the output, as it came."""
+
+RECORD_NAME: Final = "record"
+"""File with what the node tells of a task that was submitted to it."""
+
+MAX_RECORD_BYTES: Final = 1 << 20
+"""Largest record that is read, in bytes: a hundred stages take some 20 KB."""
 
 _DRAFT: Final = ".new"
 _DIRECTORY_MODE: Final = 0o700
@@ -77,6 +83,45 @@ class TaskArchive:
             self._keep, task_id, files, limiter=self._one_at_a_time
         )
 
+    async def keep_record(self, task_id: TaskId, data: bytes) -> None:
+        """Keep `data` of a task, beside what proves it or alone.
+
+        If it cannot be kept, the log says why.
+        """
+        await trio.to_thread.run_sync(
+            self._keep_record, task_id, data, limiter=self._one_at_a_time
+        )
+
+    async def record(self, task_id: TaskId) -> bytes | None:
+        """Return what `keep_record` was given for a task; None if it is not there.
+
+        Raises:
+            StoreUnavailableError: It cannot be read.
+            StoreCorruptError: It is larger than `MAX_RECORD_BYTES`.
+        """
+        path = self._directory / task_id / RECORD_NAME
+        return await trio.to_thread.run_sync(
+            _read_record, path, limiter=self._one_at_a_time
+        )
+
+    def _keep_record(self, task_id: TaskId, data: bytes) -> None:
+        if task_id not in self._sizes:
+            self._keep(task_id, {RECORD_NAME: data})
+            return
+        # The youngest now, so that it does not make room for itself.
+        held = self._sizes.pop(task_id)
+        self._make_room(held + len(data))
+        self._sizes[task_id] = held + len(data)
+        place = self._directory / task_id
+        draft = place / (RECORD_NAME + _DRAFT)
+        try:
+            _write(draft, data)
+            draft.replace(place / RECORD_NAME)
+        except OSError as exc:
+            _logger.warning("what came of %s is not kept: %s", task_id, exc)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+
     def _keep(self, task_id: TaskId, files: Mapping[str, bytes]) -> Path | None:
         size = sum(map(len, files.values()))
         place = self._directory / task_id
@@ -111,6 +156,19 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _read_record(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_RECORD_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise StoreUnavailableError(f"{path}: {exc.strerror}") from exc
+    if len(data) > MAX_RECORD_BYTES:
+        raise StoreCorruptError(f"{path}: larger than {MAX_RECORD_BYTES} bytes")
+    return data
 
 
 def _remove_drafts(directory: Path) -> None:

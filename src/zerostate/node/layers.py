@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from zerostate.guild import GuildService
+from zerostate.node.archive import TaskArchive
 from zerostate.node.task import Requester
 from zerostate.p2p import PeerNode
 
@@ -14,3 +15,6 @@ class Layers:
     peers: PeerNode
     guilds: GuildService
     requester: Requester
+
+    archive: TaskArchive
+    """What is kept of its tasks."""

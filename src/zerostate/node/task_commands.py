@@ -6,7 +6,6 @@ Tasks submitted here belong to the node: they go on when the caller goes away.
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
@@ -17,16 +16,19 @@ from zerostate.errors import (
     InternalError,
     InvalidQueryError,
     NoExecutorError,
+    StoreError,
     TaskDeadlineError,
     TaskNotFoundError,
 )
 from zerostate.ids import TaskId, new_task_id, parse_task_id
+from zerostate.node.archive import TaskArchive
 from zerostate.node.control import CommandError, Method, Params
 from zerostate.node.params import number, text, whole_number
 from zerostate.node.progress import Progress
 from zerostate.node.report import TaskReport
 from zerostate.node.submission import TaskSubmission
 from zerostate.node.task import Requester
+from zerostate.node.task_record import Stage, TaskRecord
 from zerostate.p2p.tasks import start_clean
 
 MAX_DEADLINE_S: Final = 3600.0
@@ -39,46 +41,10 @@ MAX_UNDER_WAY: Final = 64
 """Tasks that go on at once in the background; one more is refused."""
 
 MAX_REMEMBERED: Final = 1_000
-"""Tasks that can be asked about, a few KB each; the oldest that has ended goes first."""
-
-MAX_STAGES: Final = 100
-"""Stages of one task that are remembered; there are about ten."""
+"""Tasks that are told from memory, a few KB each; the oldest that has ended goes first,
+and is told from the archive."""
 
 _logger: Final = logging.getLogger("zerostate.node")
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """One thing that has happened to a task."""
-
-    stage: str
-    text: str
-    data: Mapping[str, object] | None
-    at_unix_ns: int
-
-
-@final
-@dataclass(slots=True)
-class _Submitted:
-    """A task in the background, and what is known of it."""
-
-    stages: list[_Stage] = field(default_factory=list)
-    result: Mapping[str, object] | None = None
-    """The whole report, once it has ended; without the output."""
-    error: tuple[str, str] | None = None
-    """Code and message, once it has failed."""
-    changed: trio.Event = field(default_factory=trio.Event)
-    """Set, and replaced, when anything changes."""
-
-    @property
-    def state(self) -> str:
-        if self.result is None:
-            return "running"
-        return "done" if self.error is None else "failed"
-
-    def wake(self) -> None:
-        self.changed.set()
-        self.changed = trio.Event()
 
 
 @final
@@ -88,17 +54,19 @@ class TaskCommands:
     def __init__(
         self,
         requester: Requester,
+        archive: TaskArchive,
         nursery: trio.Nursery,
         clock: Clock,
         *,
         max_remembered: int = MAX_REMEMBERED,
     ) -> None:
-        """Tasks run in `nursery`, and end with it."""
+        """Tasks run in `nursery`, and end with it; `archive` keeps what came of them."""
+        self._archive = archive
         self._max_remembered = max_remembered
         self._requester = requester
         self._nursery = nursery
         self._clock = clock
-        self._tasks: OrderedDict[TaskId, _Submitted] = OrderedDict()
+        self._tasks: OrderedDict[TaskId, TaskRecord] = OrderedDict()
         self._crashed = 0
 
     def methods(self) -> dict[str, Method]:
@@ -119,14 +87,14 @@ class TaskCommands:
         if self._under_way() >= MAX_UNDER_WAY:
             raise NoExecutorError(f"{MAX_UNDER_WAY} tasks are under way; wait")
         report = TaskReport(new_task_id())
-        task = self._tasks[report.task_id] = _Submitted()
+        task = self._tasks[report.task_id] = TaskRecord()
         self._forget_the_oldest()
         start_clean(self._nursery, self._run, submission, report, task)
         return {"task_id": report.task_id}
 
     async def status(self, params: Params, _progress: Progress) -> Mapping[str, object]:
         """Tell how far a task is: ``running``, ``done`` or ``failed``."""
-        task_id, task = self._find(params)
+        task_id, task = await self._find(params)
         error = None
         if task.error is not None:
             error = {"code": task.error[0], "message": task.error[1]}
@@ -149,7 +117,7 @@ class TaskCommands:
 
         A failed task's report comes with the error.
         """
-        task_id, task = self._find(params)
+        task_id, task = await self._find(params)
         wait_s = number(params, "wait_s", 60.0, MAX_DEADLINE_S)
         with trio.move_on_after(wait_s):
             await _follow(task, progress)
@@ -162,15 +130,12 @@ class TaskCommands:
         return task.result
 
     async def _run(
-        self, submission: TaskSubmission, report: TaskReport, task: _Submitted
+        self, submission: TaskSubmission, report: TaskReport, task: TaskRecord
     ) -> None:
         async def progress(
             stage: str, text: str, data: Mapping[str, object] | None = None, /
         ) -> None:
-            if len(task.stages) < MAX_STAGES:
-                now_ns = self._clock.wall_ns()
-                task.stages.append(_Stage(stage, text, data, now_ns))
-                task.wake()
+            task.reach(Stage(stage, text, data, self._clock.wall_ns()))
 
         try:
             await self._requester.run(submission, progress, report)
@@ -178,20 +143,29 @@ class TaskCommands:
             _logger.exception("%s was ended by a bug", report.task_id)
             self._crashed += 1
             report.error_code, report.error_message = InternalError.code, str(exc)
-        task.result = report.as_json()
+        result, error = report.as_json(), None
         if report.error_code is not None:
-            task.error = (report.error_code, report.error_message)
-        task.wake()
+            error = (report.error_code, report.error_message)
+        # First to the disk: what was told once is told again after a restart.
+        await self._archive.keep_record(report.task_id, task.as_bytes(result, error))
+        task.end(result, error)
 
-    def _find(self, params: Params) -> tuple[TaskId, _Submitted]:
+    async def _find(self, params: Params) -> tuple[TaskId, TaskRecord]:
         try:
             task_id = parse_task_id(text(params, "task_id"))
         except ValueError as exc:
             raise InvalidQueryError(f"task_id: {exc}") from exc
-        task = self._tasks.get(task_id)
+        task = self._tasks.get(task_id) or await self._archived(task_id)
         if task is None:
             raise TaskNotFoundError(f"no task {task_id} was submitted here of late")
         return task_id, task
+
+    async def _archived(self, task_id: TaskId) -> TaskRecord | None:
+        try:
+            data = await self._archive.record(task_id)
+            return None if data is None else TaskRecord.from_bytes(data)
+        except StoreError as exc:
+            raise TaskNotFoundError(f"what was kept of {task_id}: {exc}") from exc
 
     def _under_way(self) -> int:
         return sum(task.result is None for task in self._tasks.values())
@@ -202,7 +176,7 @@ class TaskCommands:
             del self._tasks[task_id]
 
 
-async def _follow(task: _Submitted, progress: Progress) -> None:
+async def _follow(task: TaskRecord, progress: Progress) -> None:
     """Tell a task's stages, also those that are over, until it has ended."""
     told = 0
     while True:

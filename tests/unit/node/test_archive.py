@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from zerostate.errors import ConfigError
+from zerostate.errors import ConfigError, StoreCorruptError
 from zerostate.ids import new_task_id
-from zerostate.node.archive import TaskArchive
+from zerostate.node.archive import MAX_RECORD_BYTES, TaskArchive
 
 FILES = {"receipt": b"12", "manifest": b"3456", "output": b""}
 
@@ -81,3 +81,51 @@ async def test_a_place_that_is_a_file_is_told(tmp_path):
 
     with pytest.raises(ConfigError, match=r"data_dir: .*tasks: File exists"):
         TaskArchive(tmp_path / "tasks")
+
+
+async def test_a_record_lies_beside_the_proof_and_comes_back_after_a_restart(tmp_path):
+    archive, task_id = TaskArchive(tmp_path), new_task_id()
+    await archive.keep(task_id, FILES)
+    await archive.keep_record(task_id, b"what came of it")
+    await archive.keep_record(task_id, b"and again")
+
+    kept = {p.name: p.read_bytes() for p in (tmp_path / task_id).iterdir()}
+    assert kept == FILES | {"record": b"and again"}
+    assert await TaskArchive(tmp_path).record(task_id) == b"and again"
+
+
+async def test_a_task_without_proof_has_a_record_all_the_same(tmp_path):
+    archive, task_id = TaskArchive(tmp_path), new_task_id()
+    assert await archive.record(task_id) is None
+    await archive.keep_record(task_id, b"why it failed")
+
+    assert await archive.record(task_id) == b"why it failed"
+    assert (tmp_path / task_id / "record").stat().st_mode & 0o777 == 0o600
+
+
+async def test_records_count_towards_the_bounds_and_spare_their_own_task(tmp_path):
+    archive = TaskArchive(tmp_path, max_bytes=13)
+    first, second = new_task_id(), new_task_id()
+    await archive.keep(first, FILES)
+    await archive.keep(second, FILES)
+    await archive.keep_record(first, b"!!")
+
+    assert names(tmp_path) == {first}
+
+
+async def test_a_record_that_is_too_large_is_not_read(tmp_path):
+    archive, task_id = TaskArchive(tmp_path), new_task_id()
+    await archive.keep_record(task_id, b" " * (MAX_RECORD_BYTES + 1))
+
+    with pytest.raises(StoreCorruptError, match="larger than"):
+        await archive.record(task_id)
+
+
+async def test_a_record_that_cannot_be_written_is_logged(tmp_path, caplog):
+    archive, task_id = TaskArchive(tmp_path), new_task_id()
+    await archive.keep(task_id, FILES)
+    (tmp_path / task_id / "record").mkdir()
+    await archive.keep_record(task_id, b"what came of it")
+
+    assert f"what came of {task_id} is not kept" in caplog.text
+    assert names(tmp_path / task_id) == {*FILES, "record"}

@@ -14,7 +14,8 @@ from zerostate.errors import (
 )
 from zerostate.ids import new_task_id
 from zerostate.node.control import CommandError
-from zerostate.node.task_commands import MAX_STAGES, MAX_UNDER_WAY, TaskCommands
+from zerostate.node.task_commands import MAX_UNDER_WAY, TaskCommands
+from zerostate.node.task_record import MAX_STAGES
 from zerostate.testing import FakeClock
 
 TASK = {"module_path": "/m", "input_path": "/i", "deadline_s": 5}
@@ -44,13 +45,32 @@ class FakeRequester:
         return report
 
 
+class FakeArchive:
+    """Keeps records in memory: the clock is virtual, a disk is not."""
+
+    def __init__(self):
+        self.records = {}
+
+    async def keep_record(self, task_id, data):
+        self.records[task_id] = data
+
+    async def record(self, task_id):
+        return self.records.get(task_id)
+
+
 class Desk:
     """The commands, called as the control socket does."""
 
     def __init__(self, nursery):
         self.requester = FakeRequester()
+        self.archive = FakeArchive()
+        self.nursery = nursery
+        self.restart()
+
+    def restart(self):
+        """Begin anew with what is in the archive."""
         self.commands = TaskCommands(
-            self.requester, nursery, FakeClock(), max_remembered=2
+            self.requester, self.archive, self.nursery, FakeClock(), max_remembered=2
         )
         self.told = []
 
@@ -163,8 +183,66 @@ async def test_the_oldest_task_that_has_ended_is_forgotten_first(autojump_clock)
         for task_id in (slow, last):
             status = await desk.ask("task_status", task_id=task_id)
             assert status["state"] == "running"
+        desk.archive.records.clear()
         with pytest.raises(TaskNotFoundError):
             await desk.ask("task_status", task_id=ended)
+
+
+@pytest.mark.parametrize("ending", [None, ("trap", "unreachable")])
+async def test_a_task_that_has_ended_is_told_alike_after_a_restart(
+    autojump_clock, ending
+):
+    async with open_desk() as desk:
+        desk.requester.ending = ending
+        task_id = await desk.submit()
+
+        async def told():
+            desk.told = []
+            status = await desk.ask("task_status", task_id=task_id)
+            try:
+                result = await desk.ask("task_result", task_id=task_id)
+            except CommandError as exc:
+                result = (exc.reported_code, str(exc), exc.data)
+            return status, result, desk.told
+
+        await trio.sleep(2)
+        before = await told()
+        assert before[0]["state"] == ("failed" if ending else "done")
+        desk.restart()
+        assert await told() == before
+
+
+async def test_a_task_that_was_under_way_at_a_restart_is_not_known(autojump_clock):
+    async with open_desk() as desk:
+        task_id = await desk.submit()
+        desk.restart()
+
+        with pytest.raises(TaskNotFoundError, match=task_id):
+            await desk.ask("task_status", task_id=task_id)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b'{"version": 2, "stages": [], "result": {}, "error": null}',
+        b'{"version": 1, "stages": [], "result": null, "error": null}',
+        b'{"version": 1, "stages": [{}], "result": {}, "error": null}',
+        b'{"version": 1, "stages": [], "result": {}, "error": ["trap"]}',
+        b"[" * 100_000,
+    ],
+    ids=range(7),
+)
+async def test_a_record_that_cannot_be_read_is_a_task_that_is_not_known(
+    autojump_clock, data
+):
+    async with open_desk() as desk:
+        task_id = new_task_id()
+        desk.archive.records[task_id] = data
+
+        with pytest.raises(TaskNotFoundError, match=r"not a (task's record|stage)"):
+            await desk.ask("task_status", task_id=task_id)
 
 
 async def test_stages_without_end_are_not_all_remembered(autojump_clock):
