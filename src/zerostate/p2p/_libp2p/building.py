@@ -18,7 +18,7 @@ from typing_extensions import override
 from zerostate.evidence.identity import Identity
 from zerostate.p2p._libp2p.guard import Guard
 from zerostate.p2p._libp2p.router import TellingRouter
-from zerostate.p2p._libp2p.windows import announce_less_often
+from zerostate.p2p._libp2p.windows import announce_less_often, yamux_stream
 
 GOSSIP_PROTOCOLS: Final = (TProtocol("/meshsub/1.2.0"), TProtocol("/meshsub/1.1.0"))
 """Gossipsub versions spoken, the newest first."""
@@ -47,7 +47,7 @@ class SparingPubsub(Pubsub):
     @override
     async def continuously_read_stream(self, stream: INetStream) -> None:
         """Act on what comes on `stream` until it ends."""
-        announce_less_often(stream)
+        announce_less_often(yamux_stream(stream))
         await super().continuously_read_stream(stream)
 
     @override

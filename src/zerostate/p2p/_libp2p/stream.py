@@ -8,7 +8,7 @@ from libp2p.abc import INetStream
 from zerostate.errors import PeerLostError
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.failures import FOREIGN, failing_as
-from zerostate.p2p._libp2p.windows import announce_less_often
+from zerostate.p2p._libp2p.windows import announce_less_often, yamux_stream
 
 CLOSE_TIMEOUT_S: Final = 1.0
 """Longest that closing a stream may take, in seconds; then it is left to the
@@ -30,9 +30,9 @@ class Libp2pStream:
 
     def __init__(self, stream: INetStream) -> None:
         self._stream = stream
-        self._yamux = stream.muxed_stream
+        self._yamux = yamux_stream(stream)
         self._ahead = bytearray()
-        announce_less_often(stream)
+        announce_less_often(self._yamux)
         self.remote: Final = PeerId(str(stream.muxed_conn.peer_id))
 
     @property

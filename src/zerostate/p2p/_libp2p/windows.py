@@ -1,4 +1,4 @@
-"""Fewer of Yamux's window updates."""
+"""Yamux below a libp2p stream, and fewer of its window updates."""
 
 from typing import Final
 
@@ -11,14 +11,16 @@ every Yamux stream begins with, so a sender never waits for what is held back he
 py-libp2p tells after each read, which is one more frame for each small message."""
 
 
-def announce_less_often(stream: INetStream) -> None:
-    """Have `stream` tell its sender of room in larger steps.
-
-    Does nothing on a stream of another kind.
-    """
+def yamux_stream(stream: INetStream) -> YamuxStream:
+    """Return the Yamux stream inside `stream`. Only Yamux is spoken here."""
     muxed = getattr(stream, "muxed_stream", None)
     if not isinstance(muxed, YamuxStream):
-        return
+        raise TypeError(f"not a Yamux stream: {type(muxed).__name__}")
+    return muxed
+
+
+def announce_less_often(muxed: YamuxStream) -> None:
+    """Have `muxed` tell its sender of room in larger steps."""
     announce = muxed._auto_tune_and_send_window_update  # noqa: SLF001  # there is no other way in; libp2p is pinned
     unannounced_bytes = 0
 
