@@ -124,6 +124,30 @@ def test_a_task_that_fails_is_exit_code_1_and_its_receipt_is_there(peers):
     assert zerostate("task", "verify", *files, cwd=peers)[0] == 0
 
 
+def test_a_failed_task_that_is_paid_says_so_and_its_price_can_be_checked(peers):
+    price = {"base": 10, "per_gigafuel": 5, "max_total": 1000}
+    asked = {"price": price | {"on_failure": {"trap": "metered"}}}
+    (peers / "pays.json").write_text(json.dumps(asked))
+    words = ["--input", "README.md", "--manifest", "pays.json"]
+    code, output, errors = zerostate("task", "submit", TRAP, *words, cwd=peers)
+    task_id = re.search(TASK_ID, output)[0]
+
+    assert code == 1
+    assert "the receipt proves how it failed" in errors
+    # Ten gigafuel by default, all of which a trap is billed with.
+    assert "Payment (verified)" in output
+    assert re.search(r"^  amount +60$", output, re.MULTILINE)
+    _, output, _ = zerostate("task", "status", task_id, cwd=peers)
+    assert "paid 60" in output
+    assert "trap: " in output
+    proof = f"alice-data/tasks/{task_id}"
+    files = [f"{proof}/receipt", "--manifest", f"{proof}/manifest"]
+    rerun = ["--module", TRAP, "--input", "README.md", "--rerun"]
+    code, output, _ = zerostate("task", "verify", *files, *rerun, cwd=peers)
+    assert code == 0, output
+    assert "confirmed by running it again" in output
+
+
 def test_fields_of_the_manifest_come_from_a_file(peers):
     (peers / "fields.json").write_text('{"limits": {"fuel": 1000}}')
     words = ["--input", "README.md", "--manifest", "fields.json", "--json"]
