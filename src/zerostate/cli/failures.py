@@ -47,6 +47,7 @@ EXIT_CODES: Final = {
     "trace_not_found": EXIT_INPUT,
     "guild_not_found": EXIT_INPUT,
     "task_not_found": EXIT_INPUT,
+    "channel_not_found": EXIT_INPUT,
     "unsupported_platform": EXIT_ENVIRONMENT,
     "port_in_use": EXIT_ENVIRONMENT,
     "process": EXIT_ENVIRONMENT,
@@ -88,6 +89,9 @@ _HINTS: Final = {
     "guild_not_found": "zerostate guild list shows which guilds the node knows",
     "task_not_found": "a node knows the tasks that were submitted to it since its start; "
     "what proves older ones is in tasks/ of its data directory",
+    "channel_not_found": "zerostate channel list shows which channels the node has",
+    "insufficient_gas": "send the node's account some; zerostate key show tells its "
+    "address",
     "query": "is the stack running? start it with: zerostate up",
     "trace_incomplete": "the task itself is not to blame; tree and page show the spans "
     "that did arrive. Is the disk of the data directory full?",

@@ -1,14 +1,12 @@
 """Guilds, as a node tells them, in lines for people."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
-from zerostate.cli.failures import one_line
+from zerostate.cli.columns import columns, span_of
 from zerostate.errors import ProcessError
 from zerostate.units import NS_PER_S
-
-_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ def table(guilds: Sequence[GuildEntry], *, now_unix_ns: int) -> Iterator[str]:
         return
     rows: list[Sequence[str]] = [("GUILD", "STATE", "ROLE", "MEMBERS", "TIME")]
     rows += [_row(guild, now_unix_ns) for guild in guilds]
-    yield from _columns(rows)
+    yield from columns(rows)
 
 
 def details(guild: GuildEntry, *, now_unix_ns: int) -> Iterator[str]:
@@ -124,7 +122,7 @@ def details(guild: GuildEntry, *, now_unix_ns: int) -> Iterator[str]:
         "Version": str(guild.version),
         "Key epoch": "-" if guild.epoch is None else str(guild.epoch),
     }
-    yield from _columns(facts.items())
+    yield from columns(facts.items())
     yield ""
     rows = [("MEMBER", "ROLE", "OFFERS", "PRICE", "HEARD")]
     rows += [
@@ -137,15 +135,7 @@ def details(guild: GuildEntry, *, now_unix_ns: int) -> Iterator[str]:
         )
         for member in guild.members
     ]
-    yield from _columns(rows)
-
-
-def span_of(seconds: float) -> str:
-    """Return a length of time for people: its largest unit, rounded down."""
-    for name, size_s in _UNITS:
-        if seconds >= size_s:
-            return f"{seconds // size_s:.0f} {name}"
-    return f"{max(0, seconds):.0f} s"
+    yield from columns(rows)
 
 
 def _row(guild: GuildEntry, now_unix_ns: int) -> tuple[str, ...]:
@@ -184,12 +174,3 @@ def _price(member: MemberEntry) -> str:
 def _heard(member: MemberEntry) -> str:
     age_s = member.heartbeat_age_s
     return "-" if age_s is None else f"{span_of(age_s)} ago"
-
-
-def _columns(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield rows with their columns aligned; what others wrote is made safe."""
-    safe = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
-    for row in safe:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()

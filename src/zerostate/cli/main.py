@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from zerostate import __version__
+from zerostate.cli.channel import channel_app
 from zerostate.cli.failures import (
     EXIT_INPUT,
     EXIT_INTERRUPTED,
@@ -44,6 +45,7 @@ app.add_typer(trace_app, name="trace")
 app.add_typer(node_app, name="node")
 app.add_typer(guild_app, name="guild")
 app.add_typer(task_app, name="task")
+app.add_typer(channel_app, name="channel")
 app.add_typer(key_app, name="key")
 
 Verbose = Annotated[

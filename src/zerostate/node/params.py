@@ -40,9 +40,14 @@ def number(
 
 
 def whole_number(
-    params: Params, name: str, default: int, maximum: int | None = None
+    params: Params,
+    name: str,
+    default: int,
+    maximum: int | None = None,
+    *,
+    minimum: int = 1,
 ) -> int:
-    """Return a whole number from 1 on, up to `maximum`; `default` if there is none.
+    """Return a whole number from `minimum` on, up to `maximum`; `default` if none.
 
     Raises:
         InvalidQueryError: It is something else.
@@ -52,7 +57,21 @@ def whole_number(
     if (
         isinstance(value, bool)
         or not isinstance(value, int)
-        or not 1 <= value <= (maximum or value)
+        or not minimum <= value <= (value if maximum is None else maximum)
     ):
-        raise InvalidQueryError(f"{name}: {value!r} is not an integer from 1 {bound}")
+        raise InvalidQueryError(
+            f"{name}: {value!r} is not an integer from {minimum} {bound}"
+        )
+    return value
+
+
+def flag(params: Params, name: str) -> bool:
+    """Return whether something is wanted; it is not if nothing is said.
+
+    Raises:
+        InvalidQueryError: It is something else than true or false.
+    """
+    value = params.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidQueryError(f"{name}: {value!r} is neither true nor false")
     return value

@@ -2,7 +2,8 @@
 
 import pytest
 
-from zerostate.cli.guild_text import GuildEntry, details, span_of, table
+from zerostate.cli.columns import span_of
+from zerostate.cli.guild_text import GuildEntry, details, table
 from zerostate.errors import ProcessError
 from zerostate.units import NS_PER_S
 
