@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
+from zerostate.cli.cast import MAX_PEERS, MIN_PEERS, NetworkPlan
 from zerostate.cli.failures import EXIT_ENVIRONMENT, EXIT_OK, Failure, failure_of
 from zerostate.cli.file_copy import sendable_path
 from zerostate.cli.interrupts import StopRequest, stop_requests
-from zerostate.cli.network import (
-    MAX_PEERS,
-    MIN_PEERS,
-    Network,
-    NetworkPlan,
-    connect_all,
-    start_network,
-)
+from zerostate.cli.network import Network, connect_all, start_network
 from zerostate.cli.output import print_json, print_lines
 from zerostate.cli.places import (
     default_input,
@@ -60,6 +54,9 @@ class DemoOptions:
 
     peers: int = MIN_PEERS
     """How many peers; the stack is not counted."""
+
+    settle: bool = False
+    """Close the channel after the task, and settle it on the chain."""
 
     once: bool = False
     """End after the result; otherwise run on until told to stop."""
@@ -135,7 +132,9 @@ class _Demo:
         submission = await self._submission()
         network = self._network = await self._start()
         try:
-            await Story(network, self._report, self._progress).tell(submission)
+            await Story(network, self._report, self._progress).tell(
+                submission, settles=self._options.settle
+            )
         except ZeroStateError as exc:
             # A failed task's trace is what people most want to look at.
             is_there_to_see = self._report.trace and network.stack.exit_code is None

@@ -1,15 +1,22 @@
-"""The demo's processes: one tracing stack and some peers, started together."""
+"""The demo's processes: a tracing stack, a chain and some peers, started together."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from zerostate.cli.cast import (
+    MIN_PEERS,
+    NetworkPlan,
+    Role,
+    make_identity,
+    peer_spec,
+    roles,
+)
 from zerostate.cli.concurrency import all_or_first_error, concurrently
 from zerostate.cli.control import ControlClient
+from zerostate.cli.demo_chain import CHAIN, chain_spec
 from zerostate.cli.failures import ReportedError
-from zerostate.cli.ports import LOOPBACK, StackPorts, choose_ports
+from zerostate.cli.ports import DemoPorts, choose_ports
 from zerostate.cli.processes import (
     START_TIMEOUT_S,
     ManagedProcess,
@@ -20,17 +27,6 @@ from zerostate.cli.progress import Progress
 from zerostate.cli.report import ProcessEntry
 from zerostate.errors import PortInUseError, ProcessError, StoreLockedError
 from zerostate.ids import PeerId
-from zerostate.node.identity import load_or_create
-
-MIN_PEERS: Final = 3
-"""Requester, executor and one member more: the least that makes a guild of strangers."""
-
-MAX_PEERS: Final = 12
-"""Each peer is a process of some 100 MB that needs a second of a core to start."""
-
-EXPORT_DELAY_S: Final = 0.2
-"""Longest wait of a peer before it exports ended spans, in seconds: what a killed peer
-has not exported by then is lost (design, section 3)."""
 
 START_ATTEMPTS: Final = 3
 """How often to choose other ports when somebody takes one before the stack has it."""
@@ -42,15 +38,6 @@ CONNECT_TIMEOUT_S: Final = 10.0
 """Longest wait for one peer to connect to another, in seconds."""
 
 _STACK: Final = "stack"
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """What one peer is for."""
-
-    role: str
-    service: str
-    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +56,7 @@ class Network:
     """All that runs."""
 
     stack: ManagedProcess
+    chain: ManagedProcess
     otlp_http: str
     ui: str
     data_dir: Path
@@ -82,6 +70,11 @@ class Network:
         """The peer that submits tasks."""
         return self.peers[0]
 
+    @property
+    def executor(self) -> Peer:
+        """The peer that runs them."""
+        return self.peers[1]
+
     def processes(self) -> tuple[ProcessEntry, ...]:
         """Return who runs where."""
         peers = (
@@ -90,51 +83,22 @@ class Network:
             )
             for peer in self.peers
         )
-        return (*peers, ProcessEntry(_STACK, _STACK, self.stack.pid, None))
+        return (
+            *peers,
+            ProcessEntry(CHAIN, CHAIN, self.chain.pid, None),
+            ProcessEntry(_STACK, _STACK, self.stack.pid, None),
+        )
 
     def ended(self) -> list[str]:
         """Return the names of the processes that have ended but should still run."""
-        processes = (self.stack, *(peer.process for peer in self.peers))
+        processes = (self.stack, self.chain, *(peer.process for peer in self.peers))
         return [each.spec.name for each in processes if each.exit_code is not None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkPlan:
-    """What to start."""
-
-    peers: int
-    """How many peers, from `MIN_PEERS` to `MAX_PEERS`; the stack is not counted."""
-
-    data_dir: Path
-    """Where the stack keeps traces."""
-
-    data_dir_is_wanted: bool
-    """True: the user named `data_dir`. Otherwise a directory of this run's serves when
-    another process holds it."""
-
-    run_dir: Path
-    """Private directory for everything else."""
-
-    verbose: bool = False
-
-
-def roles(peers: int) -> tuple[Role, ...]:
-    """Return what each of `peers` peers is for, the requester first."""
-    members = (
-        Role("member", "member" if number == 1 else f"member-{number}", ("witness",))
-        for number in range(1, peers - 1)
-    )
-    return (
-        Role("requester", "requester"),
-        Role("executor", "executor", ("wasm",)),
-        *members,
-    )
 
 
 async def start_network(
     plan: NetworkPlan, supervisor: Supervisor, progress: Progress
 ) -> Network:
-    """Start stack and peers at once and return when all are ready.
+    """Start stack, chain and peers at once and return when all are ready.
 
     Raises:
         ReportedError: One of them says why it cannot start.
@@ -170,20 +134,23 @@ async def connect_all(network: Network) -> None:
 
 
 async def _start_all(
-    plan: NetworkPlan, ports: StackPorts, supervisor: Supervisor, progress: Progress
+    plan: NetworkPlan, ports: DemoPorts, supervisor: Supervisor, progress: Progress
 ) -> Network:
     cast = roles(plan.peers)
-    peer_ids = {role: _make_identity(plan.run_dir / role.service) for role in cast}
+    peer_ids = {role: make_identity(plan.run_dir / role.service) for role in cast}
     # Beside the peers from the start: they need it only when they have spans to send.
     extra_s = START_TIMEOUT_PER_PEER_S * (plan.peers - MIN_PEERS)
     async with all_or_first_error() as group:
         starting_stack = group.create_task(
             _start_stack(plan, ports, supervisor, progress)
         )
+        starting_chain = group.create_task(
+            _start_chain(plan, ports, cast, supervisor, progress)
+        )
         starting_peers = [
             group.create_task(
                 _start_peer(
-                    _peer_spec(plan, ports, role, peer_ids),
+                    peer_spec(plan, ports, role, peer_ids),
                     role,
                     supervisor,
                     progress,
@@ -195,6 +162,7 @@ async def _start_all(
     stack, data_dir = starting_stack.result()
     return Network(
         stack=stack,
+        chain=starting_chain.result(),
         otlp_http=str(stack.ready.get("otlp_http")),
         ui=str(stack.ready.get("ui")),
         data_dir=data_dir,
@@ -204,7 +172,7 @@ async def _start_all(
 
 
 async def _start_stack(
-    plan: NetworkPlan, ports: StackPorts, supervisor: Supervisor, progress: Progress
+    plan: NetworkPlan, ports: DemoPorts, supervisor: Supervisor, progress: Progress
 ) -> tuple[ManagedProcess, Path]:
     data_dir = plan.data_dir
     try:
@@ -222,7 +190,20 @@ async def _start_stack(
     return stack, data_dir
 
 
-def _stack_spec(plan: NetworkPlan, data_dir: Path, ports: StackPorts) -> ProcessSpec:
+async def _start_chain(
+    plan: NetworkPlan,
+    ports: DemoPorts,
+    cast: tuple[Role, ...],
+    supervisor: Supervisor,
+    progress: Progress,
+) -> ManagedProcess:
+    funded = [plan.run_dir / role.service for role in cast if role.has_money]
+    chain = await supervisor.start(chain_spec(plan.run_dir, ports.chain, funded))
+    progress.step(f"chain is ready (pid {chain.pid}, {chain.ready.get('url')})")
+    return chain
+
+
+def _stack_spec(plan: NetworkPlan, data_dir: Path, ports: DemoPorts) -> ProcessSpec:
     options = {
         "--data": data_dir,
         "--otlp-http": ports.otlp_http,
@@ -260,35 +241,3 @@ async def _start_peer(
             return Peer(role, PeerId(peer_id), known, process, client)
         case _:
             raise ProcessError(f"{role.service} is ready but does not say where")
-
-
-def _make_identity(peer_dir: Path) -> PeerId:
-    """Make a peer's key before the peer, so that each config can name all others."""
-    peer_dir.mkdir(mode=0o700, exist_ok=True)
-    return load_or_create(peer_dir / "identity.key").peer_id
-
-
-def _peer_spec(
-    plan: NetworkPlan, ports: StackPorts, role: Role, peer_ids: Mapping[Role, PeerId]
-) -> ProcessSpec:
-    peer_dir = plan.run_dir / role.service
-    config = {
-        "service_name": role.service,
-        "data_dir": str(peer_dir),
-        "listen": [f"/ip4/{LOOPBACK}/tcp/0"],
-        "known": [peer_id for other, peer_id in peer_ids.items() if other != role],
-        "capabilities": list(role.capabilities),
-        "otlp_endpoint": f"http://{LOOPBACK}:{ports.otlp_http}",
-        "jaeger_ui": f"http://{LOOPBACK}:{ports.ui}",
-        "export_delay_s": EXPORT_DELAY_S,
-        "die_with_parent": True,
-    }
-    config_path = peer_dir / "config.json"
-    config_path.write_text(json.dumps(config, indent=2), encoding="utf-8")
-    verbose = ("--verbose",) if plan.verbose else ()
-    return ProcessSpec(
-        name=role.service,
-        module="zerostate.node",
-        arguments=("--config", str(config_path), *verbose),
-        log_path=plan.run_dir / f"{role.service}.log",
-    )

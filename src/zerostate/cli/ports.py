@@ -1,4 +1,4 @@
-"""Which ports the demo's stack listens on."""
+"""Which ports the demo's servers listen on."""
 
 import socket
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ LOOPBACK: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class StackPorts:
-    """The three ports of a tracing stack."""
+class DemoPorts:
+    """The three ports of the tracing stack, and the chain's."""
 
     otlp_http: int = 4318
     """OTLP over HTTP (OpenTelemetry protocol specification, default port)."""
@@ -23,12 +23,15 @@ class StackPorts:
     ui: int = 16686
     """Page and query API, where Jaeger has them."""
 
+    chain: int = 8545
+    """JSON-RPC of the embedded chain, where Ethereum's tools look for it."""
 
-DEFAULT_PORTS: Final = StackPorts()
+
+DEFAULT_PORTS: Final = DemoPorts()
 """What services and people expect."""
 
 
-def choose_ports(wanted: StackPorts = DEFAULT_PORTS) -> StackPorts:
+def choose_ports(wanted: DemoPorts = DEFAULT_PORTS) -> DemoPorts:
     """Return `wanted`, with a free port in place of each one that is taken.
 
     A port is free at the moment of the look; whoever starts a server on it must still
@@ -39,10 +42,11 @@ def choose_ports(wanted: StackPorts = DEFAULT_PORTS) -> StackPorts:
     """
     held: list[socket.socket] = []
     try:
-        return StackPorts(
+        return DemoPorts(
             otlp_http=_free_or_other(wanted.otlp_http, held),
             otlp_grpc=_free_or_other(wanted.otlp_grpc, held),
             ui=_free_or_other(wanted.ui, held),
+            chain=_free_or_other(wanted.chain, held),
         )
     finally:
         for each in held:

@@ -31,6 +31,7 @@ KILL_WAIT_S: Final = 2.0
 MAX_READY_LINE_BYTES: Final = 64 << 10
 """Longest ready line, in bytes."""
 
+_PASSPHRASE_VARIABLE: Final = "ZEROSTATE_PAYMENT_PASSPHRASE"  # noqa: S105  # its name; `zerostate.payment.passphrase` takes too long to load
 _READ_BYTES: Final = 64 << 10
 _PUMP_END_S: Final = 1.0
 
@@ -261,9 +262,14 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment that our processes get.
 
     The user's, without what would lead their spans elsewhere: ``OTEL_*`` is meant for
-    the user's own services, and a proxy does not know our loopback.
+    the user's own services, and a proxy does not know our loopback. Nor do they get the
+    passphrase of the user's own keys: theirs are of this run, and of play money.
     """
-    kept = {key: value for key, value in environ.items() if not key.startswith("OTEL_")}
+    kept = {
+        key: value
+        for key, value in environ.items()
+        if not key.startswith("OTEL_") and key != _PASSPHRASE_VARIABLE
+    }
     loopback = {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost"}
     return kept | loopback | {PARENT_VARIABLE: str(os.getpid())}
 

@@ -15,18 +15,20 @@ from zerostate.cli.tree import render_tree
 MAX_PREVIEW_LINES: Final = 8
 """Lines of the task's output that are shown."""
 
+_WHAT_IT_IS: Final = {"chain": "development chain", "stack": "tracing stack"}
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessEntry:
     """One process of the demo."""
 
     role: str
-    """``requester``, ``executor``, ``member`` or ``stack``."""
+    """``requester``, ``executor``, ``member``, ``chain`` or ``stack``."""
     service: str
     """Its ``service.name``."""
     pid: int
     peer_id: str | None
-    """None for the stack, which is no peer."""
+    """None for the chain and the stack, which are no peers."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,5 +170,5 @@ def _peers(processes: tuple[ProcessEntry, ...]) -> Iterator[tuple[str, bool]]:
         yield from _section("Processes")
     width = max((len(each.service) for each in processes), default=0)
     for each in processes:
-        peer = each.peer_id or "tracing stack"
-        yield f"  {each.service.ljust(width)}  pid {each.pid}  {peer}", False
+        what = each.peer_id or _WHAT_IT_IS[each.role]
+        yield f"  {each.service.ljust(width)}  pid {each.pid}  {what}", False

@@ -1,4 +1,4 @@
-"""What the demo does with a network that runs: one task, and its trace read back."""
+"""What the demo does with a network that runs: a task, its payment, its trace read back."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
@@ -6,6 +6,7 @@ from typing import Final, TypeVar, final
 
 from zerostate.cli.concurrency import concurrently
 from zerostate.cli.control import ControlError
+from zerostate.cli.demo_settling import settle
 from zerostate.cli.network import Network, Peer
 from zerostate.cli.processes import ManagedProcess
 from zerostate.cli.progress import Progress
@@ -48,9 +49,14 @@ class Story:
         self._report = report
         self._progress = progress
         self._trace_timeout_s = trace_timeout_s
+        self._settlements: tuple[str, ...] = ()
 
-    async def tell(self, submission: Mapping[str, object]) -> None:
+    async def tell(
+        self, submission: Mapping[str, object], *, settles: bool = False
+    ) -> None:
         """Run the task and read its trace back, after a failure too.
+
+        With `settles`, a task that was paid has its channel closed and settled first.
 
         When cancelled, the report has what was known by then; see `salvage`.
 
@@ -60,10 +66,9 @@ class Story:
         """
         failure: ZeroStateError | None = None
         try:
-            self._take(await self._submit(submission))
-        except ControlError as exc:
-            self._take(exc.data)
-            failure = exc
+            await self._run(submission)
+            if settles:
+                await self._settle()
         except ZeroStateError as exc:
             if self._network.stack.exit_code is not None:
                 # Nobody is left to ask.
@@ -90,6 +95,13 @@ class Story:
                 await self._query(BROKEN_TRACE_TIMEOUT_S, [])
             except ZeroStateError as exc:
                 self._progress.step(str(exc))
+
+    async def _run(self, submission: Mapping[str, object]) -> None:
+        try:
+            self._take(await self._submit(submission))
+        except ControlError as exc:
+            self._take(exc.data)
+            raise
 
     async def _submit(self, submission: Mapping[str, object]) -> Mapping[str, object]:
         self._progress.doing("running the task")
@@ -119,7 +131,27 @@ class Story:
         report.trace_id = trace_id if isinstance(trace_id, str) else report.trace_id
         report.task = _lasting(result.get("task")) or report.task
         report.receipt = _object(result.get("receipt"))
-        report.payment = _object(result.get("payment"))
+        payment = _object(result.get("payment"))
+        if payment is not None:
+            report.payment = {**payment, "settled": False, "settlement_tx": None}
+
+    async def _settle(self) -> None:
+        """Close the channel that the task was paid on, and let both ends claim."""
+        payment = self._report.payment
+        if payment is None:
+            self._progress.step("nothing was paid, so there is nothing to settle")
+            return
+        self._progress.doing("settling the channel")
+        channel_id = str(payment.get("channel_id"))
+        settled = await _while_running(
+            self._network.stack, settle(self._network, channel_id, self._progress)
+        )
+        self._settlements = settled.trace_ids
+        self._report.payment = {
+            **payment,
+            "settled": True,
+            "settlement_tx": settled.tx_hash,
+        }
 
     async def _read_back(self) -> None:
         self._progress.doing("reading the trace back")
@@ -155,15 +187,27 @@ class Story:
         async with open_query(self._network.ui) as query:
             trace, is_whole = await query.whole_trace(trace_id, timeout_s=timeout_s)
             self._report.trace = trace
+            gaps = [] if is_whole else [_what_is_missing(trace_id, trace)]
             if trace is not None:
                 page = f"{self._network.ui}/trace/{trace_id}"
                 self._report.urls = {**self._report.urls, "trace": page}
+                gaps += await self._settlement_gaps(query, timeout_s)
                 self._report.linked_traces = await query.linked_traces(trace_id)
-            if trace is not None and is_whole:
+            if trace is not None and not gaps:
                 self._progress.step(f"the trace is whole ({len(trace.spans)} spans)")
                 return
-            reasons = [*reasons, *await _losses(query)]
-        raise TraceIncompleteError(_what_is_missing(trace_id, trace, reasons))
+            reasons = [*gaps, *reasons, *await _losses(query)]
+        raise TraceIncompleteError("; ".join(reasons))
+
+    async def _settlement_gaps(self, query: QueryClient, timeout_s: float) -> list[str]:
+        """Return what is missing of the settlement's own traces."""
+        gaps = []
+        for trace_id in self._settlements:
+            trace, is_whole = await query.whole_trace(trace_id, timeout_s=timeout_s)
+            if not is_whole:
+                missing = _what_is_missing(trace_id, trace)
+                gaps.append(f"of the settlement, {missing}")
+        return gaps
 
 
 async def _while_running(
@@ -198,18 +242,16 @@ async def _losses(query: QueryClient) -> list[str]:
         return []
 
 
-def _what_is_missing(trace_id: str, trace: Trace | None, reasons: list[str]) -> str:
+def _what_is_missing(trace_id: str, trace: Trace | None) -> str:
     if trace is None:
-        problem = f"no span of trace {trace_id} has reached the stack"
-    elif not trace.roots():
-        problem = f"the trace has gaps: its root never arrived ({len(trace.spans)} did)"
-    else:
-        missing = len(trace.missing_parents())
-        problem = (
-            f"the trace has gaps: {missing} spans that others name as their parent "
-            f"never arrived ({len(trace.spans)} did)"
-        )
-    return "; ".join([problem, *reasons])
+        return f"no span of trace {trace_id} has reached the stack"
+    if not trace.roots():
+        return f"the trace has gaps: its root never arrived ({len(trace.spans)} did)"
+    missing = len(trace.missing_parents())
+    return (
+        f"the trace has gaps: {missing} spans that others name as their parent "
+        f"never arrived ({len(trace.spans)} did)"
+    )
 
 
 def _object(value: object) -> Mapping[str, object] | None:

@@ -2,8 +2,9 @@
 
 import socket
 from contextlib import contextmanager
+from dataclasses import astuple, replace
 
-from zerostate.cli.ports import StackPorts, choose_ports
+from zerostate.cli.ports import DemoPorts, choose_ports
 
 
 @contextmanager
@@ -14,39 +15,41 @@ def taken_port():
         yield holder.getsockname()[1]
 
 
-def free_port():
-    with taken_port() as port:
-        return port
+def free_ports():
+    # Chosen together: one after the other, the machine might give one of them twice.
+    return choose_ports(DemoPorts(otlp_http=0, otlp_grpc=0, ui=0, chain=0))
 
 
 def test_free_ports_are_kept():
-    wanted = StackPorts(otlp_http=free_port(), otlp_grpc=free_port(), ui=free_port())
+    wanted = free_ports()
 
     assert choose_ports(wanted) == wanted
 
 
 def test_a_taken_port_is_replaced_and_only_that_one():
     with taken_port() as taken:
-        wanted = StackPorts(otlp_http=taken, otlp_grpc=free_port(), ui=free_port())
+        wanted = replace(free_ports(), otlp_http=taken)
 
         chosen = choose_ports(wanted)
 
     assert chosen.otlp_http != taken
-    assert (chosen.otlp_grpc, chosen.ui) == (wanted.otlp_grpc, wanted.ui)
+    assert replace(chosen, otlp_http=taken) == wanted
 
 
 def test_no_port_is_given_twice():
     with taken_port() as taken:
-        chosen = choose_ports(StackPorts(otlp_http=taken, otlp_grpc=taken, ui=taken))
+        chosen = choose_ports(
+            DemoPorts(otlp_http=taken, otlp_grpc=taken, ui=taken, chain=taken)
+        )
 
-    assert len({chosen.otlp_http, chosen.otlp_grpc, chosen.ui, taken}) == 4
+    assert len({*astuple(chosen), taken}) == 5
 
 
 def test_the_chosen_ports_are_left_free():
-    chosen = choose_ports(StackPorts(otlp_http=0, otlp_grpc=0, ui=0))
+    chosen = choose_ports(DemoPorts(otlp_http=0, otlp_grpc=0, ui=0, chain=0))
 
     assert choose_ports(chosen) == chosen
 
 
 def test_the_defaults_are_the_ones_that_people_expect():
-    assert StackPorts() == StackPorts(otlp_http=4318, otlp_grpc=4317, ui=16686)
+    assert astuple(DemoPorts()) == (4318, 4317, 16686, 8545)

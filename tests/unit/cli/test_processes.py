@@ -15,6 +15,7 @@ from zerostate.cli.concurrency import concurrently
 from zerostate.cli.failures import Failure, ReportedError
 from zerostate.cli.processes import ProcessSpec, Supervisor, child_environment
 from zerostate.errors import ProcessError
+from zerostate.payment.passphrase import PASSPHRASE_VARIABLE
 
 FAKES = Path(__file__).parents[2] / "data" / "processes"
 
@@ -260,10 +261,16 @@ def test_a_module_that_is_not_there_is_told(tmp_path):
 
 def test_the_users_otel_settings_do_not_reach_our_processes():
     environ = child_environment(
-        {"OTEL_SDK_DISABLED": "true", "PATH": "/bin", "https_proxy": "http://proxy"}
+        {
+            "OTEL_SDK_DISABLED": "true",
+            PASSPHRASE_VARIABLE: "secret",
+            "PATH": "/bin",
+            "https_proxy": "http://proxy",
+        }
     )
 
     assert "OTEL_SDK_DISABLED" not in environ
+    assert PASSPHRASE_VARIABLE not in environ
     assert environ["PATH"] == "/bin"
     assert environ["no_proxy"] == "127.0.0.1,localhost"
     assert json.loads(environ["ZEROSTATE_PARENT_PID"]) == os.getpid()

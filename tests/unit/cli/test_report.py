@@ -30,6 +30,7 @@ def full_report(**changes) -> DemoReport:
         "processes": (
             ProcessEntry("requester", "requester", 11, "12D3KooA"),
             ProcessEntry("stack", "stack", 10, None),
+            ProcessEntry("chain", "chain", 12, None),
         ),
         "task": {"id": "task-1", "outcome": "ok", "output_preview": "one\ntwo\n"},
         "receipt": {"fuel_used": 7, "exit_code": None, "verified": True},
@@ -106,6 +107,8 @@ def test_people_see_tree_task_receipt_payment_links_and_url():
     assert "Payment (NOT verified)" in text
     assert "output_preview  one\n                  two" in text
     assert "ef" * 16 in text
+    assert "stack      pid 10  tracing stack" in text
+    assert "chain      pid 12  development chain" in text
     assert text.endswith("See it at http://127.0.0.1:1/trace/x")
     assert any(is_error for line, is_error in lines if "0x1" in line)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from zerostate.cli.cast import roles
 from zerostate.cli.control import ControlClient, ControlError
-from zerostate.cli.network import Network, Peer, roles
+from zerostate.cli.network import Network, Peer
 from zerostate.cli.processes import ProcessSpec, Supervisor
 from zerostate.cli.progress import Progress
 from zerostate.cli.report import DemoReport
@@ -31,6 +32,25 @@ FLUSHED = {"result": {"flushed": True}}
 WHOLE = [("01", ""), ("02", "01")]
 GAPPED = [("01", ""), ("03", "02")]
 HANG = "hang"
+PAID = {
+    "result": {
+        "trace_id": TRACE,
+        "task": {"id": "task-1", "outcome": "ok"},
+        "payment": {"channel_id": "0xc1", "amount": 5, "nonce": 1, "verified": True},
+    }
+}
+SETTLEMENT = "cd" * 16
+CLAIM = "ef" * 16
+LINKS = [{"traceId": SETTLEMENT, "spanNames": ["payment.channel.settle"]}]
+
+
+def ended(trace_id):
+    """Return a channel as a node tells it once it has its share."""
+    settlement = {"tx_hash": "0x7f", "block_number": 4, "trace_id": trace_id}
+    return {"result": {"phase": "settled", "settlement": settlement}}
+
+
+STILL_OPEN = {"result": {"phase": "open", "settlement": None}}
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +79,12 @@ async def serving(start, answer):
         await asyncio.gather(*tasks)
 
 
-def scripted_peer(path, submit_replies, flush_reply):
+def scripted_peer(path, script):
+    """Serve as a node that gives each method's replies; the last of its lists stays."""
+
     async def answer(reader, writer):
-        method = json.loads(await reader.readline())["method"]
-        for reply in submit_replies if method == "submit" else [flush_reply]:
+        replies = script[json.loads(await reader.readline())["method"]]
+        for reply in replies.pop(0) if len(replies) > 1 else replies[0]:
             if reply == HANG:
                 await reader.read()
             else:
@@ -72,15 +94,18 @@ def scripted_peer(path, submit_replies, flush_reply):
 
 
 def scripted_api(spans, books):
+    """Serve `spans`, of any trace or by trace, as the query API does."""
+
     async def answer(reader, writer):
         path = (await reader.readline()).split()[1].decode()
         while await reader.readline() not in {b"\r\n", b""}:
             pass
-        stored = [{"spanId": s, "parentSpanId": p} for s, p in spans]
+        of_trace = spans.get(path[-32:], []) if isinstance(spans, dict) else spans
+        stored = [{"spanId": s, "parentSpanId": p} for s, p in of_trace]
         groups = [{"scopeSpans": [{"spans": stored}]}] if stored else []
         document = {
             "v3": {"result": {"resourceSpans": groups}},
-            "zs": books if path.endswith("ledger") else {"links": []},
+            "zs": books if path.endswith("ledger") else {"links": LINKS},
         }[path.split("/")[2]]
         writer.write(b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n")
         writer.write(json.dumps(document).encode())
@@ -88,10 +113,21 @@ def scripted_api(spans, books):
     return serving(lambda serve: asyncio.start_server(serve, "127.0.0.1", 0), answer)
 
 
-def told(tmp_path, submit_replies, spans, *, act=None, books=None, flush=FLUSHED):
+def told(
+    tmp_path,
+    submit_replies,
+    spans,
+    *,
+    act=None,
+    books=None,
+    flush=FLUSHED,
+    settling=None,
+):
     """Tell a story; return the report and the error that it ended with.
 
     Args:
+        settling: What requester and executor reply when the channel is to be settled;
+            None settles nothing.
         act: Called with the stack's process and the story's task, once the ids of the
             task are known.
     """
@@ -110,20 +146,26 @@ def told(tmp_path, submit_replies, spans, *, act=None, books=None, flush=FLUSHED
                 )
             )
             path = tmp_path / "control.sock"
-            await held.enter_async_context(scripted_peer(path, submit_replies, flush))
+            script = {
+                "submit": [submit_replies],
+                "flush": [[flush]],
+                **(settling or {}),
+            }
+            await held.enter_async_context(scripted_peer(path, script))
             api = await held.enter_async_context(scripted_api(spans, books or {}))
-            role = roles(3)[0]
-            control = ControlClient(role.service, path)
+            control = ControlClient("requester", path)
+            peers = [Peer(r, "12D3", (), stack, control) for r in roles(3)[:2]]
             network = Network(
                 stack=stack,
+                chain=stack,
                 otlp_http="",
                 ui=f"http://127.0.0.1:{api.sockets[0].getsockname()[1]}",
                 data_dir=tmp_path,
                 keeps_traces=True,
-                peers=(Peer(role, "12D3", (), stack, control),),
+                peers=tuple(peers),
             )
             story = Story(network, report, Progress(), trace_timeout_s=0.05)
-            telling = asyncio.create_task(story.tell({}))
+            telling = asyncio.create_task(story.tell({}, settles=settling is not None))
             while act is not None and report.trace_id is None:  # noqa: ASYNC110  # a report tells nobody
                 await asyncio.sleep(0.001)
             if act is not None:
@@ -230,3 +272,68 @@ def test_a_stack_that_dies_in_the_middle_of_a_task_is_noticed_at_once(tmp_path):
     assert isinstance(error, ProcessError)
     assert "the tracing stack ended in the middle of the task" in str(error)
     assert report.trace_id == TRACE
+
+
+def test_what_was_paid_is_not_settled_unless_that_is_asked_for(tmp_path):
+    report, error = told(tmp_path, [STARTED, PAID], WHOLE)
+
+    assert error is None
+    assert report.payment["amount"] == 5
+    assert report.payment["settled"] is False
+    assert report.payment["settlement_tx"] is None
+
+
+def test_a_settled_payment_names_its_transaction_and_its_traces_are_whole(tmp_path):
+    settling = {
+        "channel_close": [[ended(SETTLEMENT)]],
+        "channel_show": [[STILL_OPEN], [ended(CLAIM)]],
+    }
+    report, error = told(tmp_path, [STARTED, PAID], WHOLE, settling=settling)
+
+    assert error is None
+    assert report.payment["settled"] is True
+    assert report.payment["settlement_tx"] == "0x7f"
+    assert [each.trace_id for each in report.linked_traces] == [SETTLEMENT]
+
+
+@pytest.mark.parametrize("gap", [SETTLEMENT, CLAIM])
+def test_a_gap_in_a_trace_of_the_settlement_is_a_failure(tmp_path, gap):
+    settling = {
+        "channel_close": [[ended(SETTLEMENT)]],
+        "channel_show": [[ended(CLAIM)]],
+    }
+    spans = {TRACE: WHOLE, SETTLEMENT: WHOLE, CLAIM: WHOLE, gap: GAPPED}
+    report, error = told(tmp_path, [STARTED, PAID], spans, settling=settling)
+
+    assert isinstance(error, TraceIncompleteError)
+    assert "of the settlement, the trace has gaps: 1 spans" in str(error)
+    assert report.payment["settled"] is True
+
+
+def test_a_channel_that_cannot_be_closed_is_a_failure_with_the_tasks_trace(tmp_path):
+    refusal = {"error": {"code": "chain", "message": "no", "data": {"payment": 7}}}
+    settling = {"channel_close": [[refusal]]}
+    report, error = told(tmp_path, [STARTED, PAID], WHOLE, settling=settling)
+
+    assert isinstance(error, ControlError)
+    assert error.reported.code == "chain"
+    assert (report.payment["amount"], report.payment["settled"]) == (5, False)
+    assert report.task["outcome"] == "ok"
+    assert len(report.trace.spans) == 2
+
+
+def test_a_channel_that_is_only_being_closed_is_a_failure(tmp_path):
+    disputed = {"result": {"phase": "disputed", "settlement": None}}
+    settling = {"channel_close": [[disputed]]}
+    report, error = told(tmp_path, [STARTED, PAID], WHOLE, settling=settling)
+
+    assert isinstance(error, ProcessError)
+    assert "the channel is disputed, not settled" in str(error)
+    assert report.payment["settled"] is False
+
+
+def test_where_nothing_was_paid_nothing_is_settled(tmp_path):
+    report, error = told(tmp_path, [STARTED, DONE], WHOLE, settling={})
+
+    assert error is None
+    assert report.payment is None

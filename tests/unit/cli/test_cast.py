@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from zerostate.cli.network import (
+from zerostate.cli.cast import (
     MAX_PEERS,
     NetworkPlan,
-    _make_identity,
-    _peer_spec,
+    make_identity,
+    peer_spec,
     roles,
 )
-from zerostate.cli.ports import StackPorts
+from zerostate.cli.ports import DemoPorts
 
 
 def test_three_peers_are_a_requester_an_executor_and_a_member():
@@ -32,12 +32,12 @@ def test_further_peers_are_numbered_members(peers):
 
 def test_each_peers_config_names_the_others_and_the_stack(tmp_path):
     cast = roles(3)
-    peer_ids = {role: _make_identity(tmp_path / role.service) for role in cast}
+    peer_ids = {role: make_identity(tmp_path / role.service) for role in cast}
     plan = NetworkPlan(
         peers=3, data_dir=tmp_path, data_dir_is_wanted=False, run_dir=tmp_path
     )
 
-    spec = _peer_spec(plan, StackPorts(otlp_http=1), cast[1], peer_ids)
+    spec = peer_spec(plan, DemoPorts(otlp_http=1), cast[1], peer_ids)
 
     config = json.loads((tmp_path / "executor" / "config.json").read_text())
     assert spec.arguments == ("--config", str(tmp_path / "executor" / "config.json"))
@@ -51,11 +51,11 @@ def test_the_node_takes_the_config(tmp_path):
     from zerostate.node.config import NodeConfig
 
     cast = roles(3)
-    peer_ids = {role: _make_identity(tmp_path / role.service) for role in cast}
+    peer_ids = {role: make_identity(tmp_path / role.service) for role in cast}
     plan = NetworkPlan(
         peers=3, data_dir=tmp_path, data_dir_is_wanted=False, run_dir=tmp_path
     )
-    _peer_spec(plan, StackPorts(), cast[0], peer_ids)
+    peer_spec(plan, DemoPorts(), cast[0], peer_ids)
 
     config = NodeConfig.load(tmp_path / "requester" / "config.json")
 
