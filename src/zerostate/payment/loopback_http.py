@@ -37,6 +37,7 @@ class LoopbackServer(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = MAX_CONNECTIONS
 
     def __init__(self, host: str, port: int, handler: type["LoopbackHandler"]) -> None:
         if not is_loopback(host):

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from fake_chain import CHAIN_ID, CONTRACT, FakeChain
+from tower_chain import CHAIN_ID, CONTRACT, FakeChain
 from tower_parties import Signers
 from zerostate.evidence.ethereum import EthKey
 from zerostate.payment.tracing import PaymentTracer
