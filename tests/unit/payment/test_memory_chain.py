@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pytest
 
 from chain_world import Party, World
-from fake_chain import Blocks, FakeChain
 
-# Its tests are collected here too; the fixture below gives them the fake.
+# Its tests are collected here too; the fixture below gives them the one in memory.
 from integration.payment.test_channel_on_chain import *  # noqa: F403
+from memory_chain import Blocks, MemoryChain
 from zerostate.errors import ReorganisedError
 from zerostate.evidence.ethereum import EthKey
 
@@ -30,7 +30,7 @@ def world():
     for _ in range(3):
         key = EthKey.generate()
         blocks.fund(key.address, 10**18)
-        parties.append(Party(key, FakeChain(blocks, key.address)))
+        parties.append(Party(key, MemoryChain(blocks, key.address)))
     return World(Travels(blocks), *parties)
 
 
