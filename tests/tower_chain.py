@@ -1,367 +1,240 @@
-"""A chain in memory: real blocks, reorganisations and lost transactions, no processes."""
+"""A chain with one channel contract that a test controls, as a watchtower sees it."""
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import secrets
+from dataclasses import dataclass, field, replace
 
-from contract_model import Call, ContractModel, RefusedError
+import trio
+
 from zerostate.errors import (
-    ChainError,
     ChainUnreachableError,
-    InsufficientGasError,
     NotConfirmedError,
     ReorganisedError,
     TransactionRevertedError,
 )
-from zerostate.evidence.ethereum import EthAddress
+from zerostate.evidence.ethereum import ZERO_ADDRESS, EthAddress
 from zerostate.ids import ChannelId
 from zerostate.payment.chain import (
     BlockHash,
     BlockRef,
     ChainEvent,
+    ChainFact,
+    Challenged,
+    ChannelStatus,
+    Closing,
     EventPage,
     Head,
     OnChainChannel,
+    Settled,
     TxHash,
     TxReceipt,
 )
-from zerostate.payment.contract import CosignedState, FinalState, Withdrawal
+from zerostate.payment.contract import CosignedState
 from zerostate.units import Minor
 
 CHAIN_ID = 31337
 CONTRACT = EthAddress("0x" + "c0" * 20)
-PAGE_BLOCKS = 1000
-"""As the real one has; a test may take fewer."""
+TOWER = EthAddress("0x" + "70" * 20)
+WINDOW_S = 60
+BLOCK_S = 10
 
-GAS = 50_000
 
-
-@dataclass(frozen=True)
+@dataclass
 class Block:
-    ref: BlockRef
+    hash: BlockHash
     timestamp_s: int
-    receipts: dict[TxHash, TxReceipt]
-    events: tuple[ChainEvent, ...]
-    after: ContractModel
+    channels: dict[ChannelId, OnChainChannel]
+    facts: tuple[ChainFact, ...] = ()
+    transactions: tuple[TxHash, ...] = ()
 
 
-@dataclass
-class Blocks:
-    """The chain itself. Its time is `time_s`; each transaction gets a block at once.
-
-    Attributes:
-        is_mining: False leaves what is sent in the pool.
-    """
-
-    time_s: int = 1_800_000_000
-    chain: list[Block] = field(default_factory=list)
-    pool: dict[TxHash, Call] = field(default_factory=dict)
-    is_mining: bool = True
-    forks: int = 0
-    calls: dict[TxHash, Call] = field(default_factory=dict)
-    """All that ever was in a block."""
-
-    refusals: dict[TxHash, str] = field(default_factory=dict)
-    """Why the contract refused some of it."""
-
-    def __post_init__(self) -> None:
-        if not self.chain:
-            self._append({}, ContractModel(CHAIN_ID, CONTRACT))
-
-    @property
-    def newest(self) -> Block:
-        return self.chain[-1]
-
-    @property
-    def state(self) -> ContractModel:
-        return self.newest.after
-
-    def fund(self, address: EthAddress, amount: int) -> None:
-        """Give an account ether, out of nothing."""
-        for block in self.chain:
-            block.after.wallets[address] = block.after.wallets.get(address, 0) + amount
-
-    def send(self, tx_hash: TxHash, call: Call) -> None:
-        """Take a transaction into the pool, unless it is known."""
-        if self.receipt(tx_hash) is None:
-            self.pool.setdefault(tx_hash, call)
-            if self.is_mining:
-                self.mine()
-
-    def mine(self) -> None:
-        """Make a block of all that is in the pool."""
-        taken, self.pool = self.pool, {}
-        self._append(taken, self.state)
-
-    def pass_time(self, seconds: int) -> None:
-        self.time_s = max(self.time_s, self.newest.timestamp_s) + seconds
-        self.mine()
-
-    def reorganise(self, depth: int, *, forget: bool = False) -> None:
-        """Drop the newest `depth` blocks, and make one more than that in their place.
-
-        Their transactions go back to the pool, or are lost if the chain is to `forget`.
-        """
-        depth = min(depth, len(self.chain) - 1)
-        if not depth:
-            return
-        dropped = self.chain[-depth:]
-        del self.chain[-depth:]
-        self.forks += 1
-        if not forget:
-            lost = {tx: self.calls[tx] for one in dropped for tx in one.receipts}
-            self.pool = lost | self.pool
-        for _ in range(depth):
-            self._append({}, self.state)
-        self.mine()
-
-    def receipt(self, tx_hash: TxHash) -> TxReceipt | None:
-        for block in reversed(self.chain):
-            if tx_hash in block.receipts:
-                return block.receipts[tx_hash]
-        return None
-
-    def at(self, number: int) -> Block | None:
-        return self.chain[number] if number < len(self.chain) else None
-
-    def _append(self, taken: dict[TxHash, Call], state: ContractModel) -> None:
-        number = len(self.chain)
-        parent = self.chain[-1] if self.chain else None
-        seed = f"{parent and parent.ref.hash}:{number}:{self.forks}:{sorted(taken)}"
-        block_hash = "0x" + hashlib.sha256(seed.encode()).hexdigest()
-        ref = BlockRef(number, BlockHash(block_hash))
-        timestamp_s = max(self.time_s, parent.timestamp_s + 1 if parent else 0)
-        receipts, events = {}, []
-        for tx_hash, call in taken.items():
-            self.calls[tx_hash] = call
-            facts = ()
-            try:
-                state, facts = state.after(call, timestamp_s)
-            except RefusedError as exc:
-                self.refusals[tx_hash] = str(exc)
-            succeeded = bool(facts)
-            receipts[tx_hash] = TxReceipt(tx_hash, ref, GAS, 0, succeeded)
-            events += [
-                ChainEvent(fact, ref, tx_hash, len(events) + index)
-                for index, fact in enumerate(facts)
-            ]
-        block = Block(ref, timestamp_s, receipts, tuple(events), state.copy())
-        self.chain.append(block)
-
-
-@dataclass
-class Noted:
-    """A transaction in an account's journal, which outlives the process."""
-
-    tx_hash: TxHash
-    call: Call
-    confirmed: BlockRef | None = None
+def _hash() -> BlockHash:
+    return BlockHash("0x" + secrets.token_hex(32))
 
 
 @dataclass
 class FakeChain:
-    """One account's way to `Blocks`; implements `zerostate.payment.chain.Chain`.
+    """Implements what a watchtower uses of `zerostate.payment.chain.Chain`."""
 
-    Attributes:
-        journal: What was sent; hand it to the next one after a restart.
-        before: Called with each method's name before it does anything; may raise.
-        after: The same when it has done it.
-    """
-
-    blocks: Blocks
-    address: EthAddress
-    confirmations: int = 1
-    journal: list[Noted] = field(default_factory=list)
-    before: Callable[[str], None] = lambda _name: None
-    after: Callable[[str], None] = lambda _name: None
     chain_id: int = CHAIN_ID
     contract: EthAddress = CONTRACT
-    is_reachable: bool = True
-    page_blocks: int = PAGE_BLOCKS
+    address: EthAddress = TOWER
+    confirmations: int = 1
+    reachable: bool = True
+    mines: bool = True
+    """Whether what is sent is in a block at once."""
 
-    def recover(self) -> None:
-        """Send again what an earlier process left, as a start does."""
-        for noted in self.journal:
-            if noted.confirmed is None:
-                self.blocks.send(noted.tx_hash, noted.call)
+    blocks: list[Block] = field(default_factory=lambda: [Block(_hash(), 1000, {})])
+    sent: list[tuple[TxHash, ChannelId, CosignedState]] = field(default_factory=list)
+    waiting: list[tuple[TxHash, ChannelId, CosignedState]] = field(default_factory=list)
+    calls: int = 0
 
-    async def use_contract(self, address: EthAddress) -> None:
-        self._reach("use_contract")
-        if address != CONTRACT:
-            raise ChainError(f"{address} is not the channel contract")
+    # What the test does.
+
+    def mine(self, blocks: int = 1) -> None:
+        """Add blocks; the first ones take what was sent and waits, one each."""
+        waiting, self.waiting = self.waiting, []
+        for tx in waiting:
+            self._take(*tx)
+        for _ in range(blocks - len(waiting)):
+            self._block()
+
+    def drop(self, blocks: int = 1) -> None:
+        """Reorganise: the newest blocks never were; what was sent waits again."""
+        gone = {tx for block in self.blocks[-blocks:] for tx in block.transactions}
+        del self.blocks[-blocks:]
+        self.waiting += [tx for tx in self.sent if tx[0] in gone]
+
+    def open(self, channel_id: ChannelId, payer: EthAddress, payee: EthAddress) -> None:
+        self._block(
+            OnChainChannel(
+                channel_id=channel_id,
+                status=ChannelStatus.OPEN,
+                payer=payer,
+                payee=payee,
+                deposit_payer=Minor(1000),
+                deposit_payee=Minor(0),
+                withdrawn_payer=Minor(0),
+                withdrawn_payee=Minor(0),
+                nonce=0,
+                net=Minor(0),
+                window_s=WINDOW_S,
+                deadline_s=0,
+            )
+        )
+
+    def close(self, channel_id: ChannelId, nonce: int) -> None:
+        """Close, as a party, by state `nonce`."""
+        deadline_s = self.blocks[-1].timestamp_s + WINDOW_S
+        changed = replace(
+            self.now(channel_id),
+            status=ChannelStatus.CLOSING,
+            nonce=nonce,
+            deadline_s=deadline_s,
+        )
+        net = Minor(nonce)
+        self._block(changed, Closing(channel_id, changed.payer, nonce, net, deadline_s))
+
+    def settle(self, channel_id: ChannelId) -> None:
+        changed = replace(self.now(channel_id), status=ChannelStatus.SETTLED)
+        nonce, none = changed.nonce, Minor(0)
+        self._block(
+            changed, Settled(channel_id, nonce, Minor(nonce), none, none, False)
+        )
+
+    def now(self, channel_id: ChannelId) -> OnChainChannel:
+        return self.blocks[-1].channels.get(channel_id, _unknown(channel_id))
+
+    # What the watchtower asks.
 
     async def head(self) -> Head:
-        self._reach("head")
-        newest = self.blocks.newest
-        return Head(newest.ref, newest.timestamp_s, 1)
-
-    async def balance(self, address: EthAddress) -> Minor:
-        self._reach("balance")
-        return Minor(self.blocks.state.wallets.get(address, 0))
+        self._answering()
+        return Head(self._ref(len(self.blocks) - 1), self.blocks[-1].timestamp_s, 1)
 
     async def channel(
         self, channel_id: ChannelId, *, depth: int | None = None
     ) -> OnChainChannel:
-        self._reach("channel")
-        return self._block(depth).after.channel(channel_id)
-
-    async def claimable(self, owner: EthAddress) -> Minor:
-        self._reach("claimable")
-        return Minor(self.blocks.state.claimable.get(owner, 0))
+        self._answering()
+        number = max(0, len(self.blocks) - (depth or self.confirmations))
+        found = self.blocks[number].channels
+        return found.get(channel_id, _unknown(channel_id))
 
     async def events(
         self, since: BlockRef | None = None, *, depth: int | None = None
     ) -> EventPage:
-        self._reach("events")
-        if since is not None:
-            known = self.blocks.at(since.number)
-            if known is None or known.ref != since:
-                raise ReorganisedError(f"block {since.number} is not what it was")
-        first = 0 if since is None else since.number + 1
-        last = min(self._block(depth).ref.number, first + self.page_blocks - 1)
-        if since is not None and last < first:
-            return EventPage((), since)
-        read = self.blocks.chain[first : last + 1]
-        events = tuple(event for block in read for event in block.events)
-        return EventPage(events, read[-1].ref)
-
-    async def open_channel(
-        self,
-        channel_id: ChannelId,
-        *,
-        payee: EthAddress,
-        payee_peer_hash: bytes,
-        deposit: Minor,
-        salt: bytes,
-        window_s: int,
-    ) -> TxHash:
-        arguments = (channel_id, payee, payee_peer_hash, salt, window_s)
-        return self._submit("open", *arguments, value=deposit)
-
-    async def deposit(
-        self, channel_id: ChannelId, amount: Minor, *, total: Minor
-    ) -> TxHash:
-        return self._submit("deposit", channel_id, total, value=amount)
-
-    async def close(
-        self,
-        channel_id: ChannelId,
-        final: FinalState,
-        *,
-        payer_signature: bytes,
-        payee_signature: bytes,
-    ) -> TxHash:
-        signatures = (payer_signature, payee_signature)
-        return self._submit("close", channel_id, final, *signatures)
-
-    async def withdraw(
-        self,
-        channel_id: ChannelId,
-        withdrawal: Withdrawal,
-        *,
-        payer_signature: bytes,
-        payee_signature: bytes,
-    ) -> TxHash:
-        signatures = (payer_signature, payee_signature)
-        return self._submit("withdraw", channel_id, withdrawal, *signatures)
-
-    async def start_close(self, channel_id: ChannelId, state: CosignedState) -> TxHash:
-        return self._submit("start_close", channel_id, state)
+        self._answering()
+        assert (since is not None, depth) == (True, 1)
+        if since not in map(self._ref, range(len(self.blocks))):
+            raise ReorganisedError(f"block {since.number} is not what it was")
+        last = len(self.blocks) - 1
+        events = [
+            ChainEvent(fact, self._ref(number), TxHash("0x"), 0)
+            for number in range(since.number + 1, last + 1)
+            for fact in self.blocks[number].facts
+        ]
+        return EventPage(tuple(events), self._ref(last))
 
     async def challenge(self, channel_id: ChannelId, state: CosignedState) -> TxHash:
-        return self._submit("challenge", channel_id, state)
+        self._answering()
+        for tx_hash, *told in self.waiting:
+            if told == [channel_id, state]:
+                return tx_hash
+        self._check(channel_id, state)
+        tx = (TxHash(_hash()), channel_id, state)
+        self.sent.append(tx)
+        self.waiting.append(tx)
+        if self.mines:
+            self.mine()
+        return tx[0]
 
-    async def settle(self, channel_id: ChannelId) -> TxHash:
-        return self._submit("settle", channel_id)
-
-    async def claim(self, receiver: EthAddress | None = None) -> TxHash:
-        return self._submit("claim", receiver or self.address)
-
-    async def receipt(self, tx_hash: TxHash) -> TxReceipt | None:
-        self._reach("receipt")
-        return self.blocks.receipt(tx_hash)
-
-    async def confirm(
-        self,
-        tx_hash: TxHash,
-        *,
-        timeout_s: float | None = None,
-        depth: int | None = None,
-    ) -> TxReceipt:
-        """Wait by making the blocks that are waited for; or not, if none are made."""
-        self._reach("confirm")
-        noted = next((one for one in self.journal if one.tx_hash == tx_hash), None)
-        if noted is None:
-            raise ChainError(f"{tx_hash} was not sent from here")
-        if noted.confirmed is not None and self.blocks.receipt(tx_hash) is None:
-            noted.confirmed = None
-            self.blocks.send(tx_hash, noted.call)
-            raise ReorganisedError(f"{tx_hash} was confirmed, and is in no block")
-        wanted = self.confirmations if depth is None else depth
-        self.blocks.send(tx_hash, noted.call)
-        while True:
-            receipt = self.blocks.receipt(tx_hash)
-            height = self.blocks.newest.ref.number
-            if receipt is not None and height - receipt.block.number + 1 >= wanted:
-                break
-            if not self.blocks.is_mining:
-                raise NotConfirmedError(f"{tx_hash} is not deep enough")
-            self.blocks.mine()
-        noted.confirmed = receipt.block
-        self.after("confirm")
-        if not receipt.succeeded:
-            raise TransactionRevertedError(self.blocks.refusals[tx_hash])
-        return receipt
+    async def confirm(self, tx_hash: TxHash) -> TxReceipt:
+        with trio.move_on_after(5):
+            while True:
+                self._answering()
+                for number, block in enumerate(self.blocks):
+                    depth = len(self.blocks) - number
+                    if tx_hash in block.transactions and depth >= self.confirmations:
+                        return TxReceipt(tx_hash, self._ref(number), 66_600, 1, True)
+                await trio.sleep(0.1)
+        raise NotConfirmedError(f"{tx_hash} is in no block")
 
     async def vanished(self) -> tuple[TxHash, ...]:
-        self._reach("vanished")
-        gone = []
-        for noted in self.journal:
-            if noted.confirmed is not None:
-                receipt = self.blocks.receipt(noted.tx_hash)
-                noted.confirmed = receipt and receipt.block
-                if receipt is None:
-                    gone.append(noted.tx_hash)
-                    self.blocks.send(noted.tx_hash, noted.call)
-        return tuple(gone)
+        self._answering()
+        return ()
 
-    async def deploy(self) -> TxHash:
-        raise NotImplementedError("the contract is there from the beginning")
+    def _answering(self) -> None:
+        self.calls += 1
+        if not self.reachable:
+            raise ChainUnreachableError("the test took the node away")
 
-    async def transfer(self, receiver: EthAddress, amount: Minor) -> TxHash:
-        raise NotImplementedError("accounts have their ether from the beginning")
+    def _check(self, channel_id: ChannelId, state: CosignedState) -> None:
+        now = self.now(channel_id)
+        if now.status is not ChannelStatus.CLOSING:
+            raise TransactionRevertedError("status")
+        if self.blocks[-1].timestamp_s >= now.deadline_s:
+            raise TransactionRevertedError("window over")
+        if state.nonce <= now.nonce:
+            raise TransactionRevertedError("stale")
 
-    def _submit(self, name: str, *arguments: object, value: int = 0) -> TxHash:
-        self._reach(name)
-        call = Call(self.address, name, arguments, value)
-        for noted in self.journal:
-            if noted.call == call and self.blocks.receipt(noted.tx_hash) is None:
-                # On its way, be it from an earlier process.
-                self.blocks.send(noted.tx_hash, call)
-                return noted.tx_hash
-        state = self.blocks.state
-        if state.wallets.get(self.address, 0) < value:
-            raise InsufficientGasError(f"{self.address} has not {value}")
+    def _take(
+        self, tx_hash: TxHash, channel_id: ChannelId, state: CosignedState
+    ) -> None:
         try:
-            state.after(call, max(self.blocks.time_s, self._next_s()))
-        except RefusedError as exc:
-            raise TransactionRevertedError(str(exc)) from exc
-        seed = f"{self.address}:{len(self.journal)}"
-        tx_hash = TxHash("0x" + hashlib.sha256(seed.encode()).hexdigest())
-        self.journal.append(Noted(tx_hash, call))
-        self.after(f"{name} noted")
-        self.blocks.send(tx_hash, call)
-        self.after(name)
-        return tx_hash
+            self._check(channel_id, state)
+        except TransactionRevertedError:
+            return
+        changed = replace(self.now(channel_id), nonce=state.nonce, net=state.net)
+        self._block(
+            changed,
+            Challenged(channel_id, TOWER, state.nonce, state.net, changed.deadline_s),
+        )
+        self.blocks[-1].transactions = (tx_hash,)
 
-    def _next_s(self) -> int:
-        return self.blocks.newest.timestamp_s + 1
+    def _block(self, changed: OnChainChannel | None = None, *facts: ChainFact) -> None:
+        before = self.blocks[-1]
+        channels = dict(before.channels)
+        if changed is not None:
+            channels[changed.channel_id] = changed
+        self.blocks.append(
+            Block(_hash(), before.timestamp_s + BLOCK_S, channels, facts)
+        )
 
-    def _block(self, depth: int | None) -> Block:
-        wanted = self.confirmations if depth is None else depth
-        return self.blocks.chain[max(0, len(self.blocks.chain) - wanted)]
+    def _ref(self, number: int) -> BlockRef:
+        return BlockRef(number, self.blocks[number].hash)
 
-    def _reach(self, name: str) -> None:
-        self.before(name)
-        if not self.is_reachable:
-            raise ChainUnreachableError("the node does not answer")
+
+def _unknown(channel_id: ChannelId) -> OnChainChannel:
+    none = Minor(0)
+    return OnChainChannel(
+        channel_id=channel_id,
+        status=ChannelStatus.UNKNOWN,
+        payer=ZERO_ADDRESS,
+        payee=ZERO_ADDRESS,
+        deposit_payer=none,
+        deposit_payee=none,
+        withdrawn_payer=none,
+        withdrawn_payee=none,
+        nonce=0,
+        net=none,
+        window_s=0,
+        deadline_s=0,
+    )
