@@ -30,6 +30,7 @@ from zerostate.cli.output import (
     tell,
 )
 from zerostate.cli.task import task_app
+from zerostate.cli.watchtower import watchtower_app
 from zerostate.errors import ConfigError, InternalError, OutputError, ZeroStateError
 
 # Nothing heavy is imported above: each command loads what it needs when it is called.
@@ -45,6 +46,7 @@ app.add_typer(trace_app, name="trace")
 app.add_typer(node_app, name="node")
 app.add_typer(guild_app, name="guild")
 app.add_typer(task_app, name="task")
+app.add_typer(watchtower_app, name="watchtower")
 app.add_typer(channel_app, name="channel")
 app.add_typer(key_app, name="key")
 
