@@ -25,6 +25,16 @@ Change = Callable[[sqlite3.Connection], T]
 """Writes something. Called in another thread, in a transaction that it neither begins
 nor ends; called again if another one of its batch failed the first time."""
 
+MakeAll = Callable[[sqlite3.Connection, Sequence[Change[Any]]], Sequence[Any]]
+"""Makes changes in order and returns what each returns, or raises what one raises."""
+
+
+def make_each(
+    connection: sqlite3.Connection, changes: Sequence[Change[Any]]
+) -> Sequence[Any]:
+    """Make `changes` one by one."""
+    return [change(connection) for change in changes]
+
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
@@ -50,9 +60,22 @@ class Committer:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, lock: threading.Lock, name: str
+        self,
+        connection: sqlite3.Connection,
+        lock: threading.Lock,
+        name: str,
+        make_all: MakeAll = make_each,
     ) -> None:
+        """Write to `connection`, under `lock`.
+
+        Args:
+            connection: In autocommit mode.
+            lock: Held while a batch is written.
+            name: What the file is called in errors.
+            make_all: How a batch is written; may be quicker than one by one.
+        """
         self._connection = connection
+        self._make_all = make_all
         self._lock = lock
         self._name = name
         self._turn = trio.Lock()
@@ -105,7 +128,7 @@ class Committer:
         with self._lock:
             try:
                 with transaction(self._connection):
-                    return [change(self._connection) for change in changes]
+                    return self._make_all(self._connection, changes)
             except Exception as exc:  # noqa: BLE001  # raised where it belongs, by `write`
                 if len(changes) == 1:
                     return [_Failed(exc)]

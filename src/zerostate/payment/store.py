@@ -11,97 +11,32 @@ The signed bytes are what is kept; nothing is taken from a column that they say 
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Final, Self, TypeVar, final
+from typing import Self, TypeVar, final
 
 import trio
 
-from zerostate.errors import InternalError, StoreCorruptError
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment.committing import Committer
 from zerostate.payment.database import mapped_errors, open_database
 from zerostate.payment.known import Seen
-from zerostate.payment.lifecycle import Life
-from zerostate.payment.lives import LIFE_COLUMNS, count_live, life_of, save_life
+from zerostate.payment.lives import count_live
+from zerostate.payment.rows import (
+    CHANNELS,
+    PAYMENT_COLUMNS,
+    ChannelRow,
+    PaymentRow,
+    PaymentStatus,
+    Role,
+    channel_row,
+    payment_row,
+)
+from zerostate.payment.saving import Save, make_all
 from zerostate.payment.schema import SCHEMA
 
-_CHANNEL_COLUMNS: Final = "channel_id, peer_id, role, terms, agreed, proposed"
-_CHANNELS: Final = (
-    f"SELECT {_CHANNEL_COLUMNS}, unsynced, {LIFE_COLUMNS} FROM channels "  # noqa: S608  # constants
-    "LEFT JOIN lifecycle USING (channel_id)"
-)
-_PAYMENT_COLUMNS: Final = (
-    "task_id, channel_id, nonce, state, status, trace_context, interim"
-)
+__all__ = ["ChannelRow", "PaymentRow", "PaymentStatus", "PaymentStore", "Role"]
 
 T = TypeVar("T")
-
-
-class Role(StrEnum):
-    """Which end of a channel we are."""
-
-    PAYER = "payer"
-    PAYEE = "payee"
-
-
-class PaymentStatus(StrEnum):
-    """How far a payment is."""
-
-    PROPOSED = "proposed"
-    """Signed by the payer; the payee may or may not have it."""
-
-    REFUSED = "refused"
-    """The payee answered with a refusal. It still holds our signature, so the state
-    stays in flight and no other may take its nonce."""
-
-    AGREED = "agreed"
-    """Signed by both."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelRow:
-    """A stored channel."""
-
-    channel_id: ChannelId
-    peer_id: PeerId
-    """The counterparty."""
-
-    role: Role
-    """Ours."""
-
-    terms: bytes
-    agreed: bytes | None
-    """The newest co-signed state."""
-
-    proposed: bytes | None
-    """The state in flight."""
-
-    life: Life | None = None
-    """None for a promise, and when saved: what is stored stays."""
-
-    unsynced: bool = False
-    """Restored from a backup, and not yet compared with the counterparty's; saving
-    leaves it as it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentRow:
-    """A stored payment."""
-
-    task_id: TaskId
-    channel_id: ChannelId
-    nonce: int
-    state: bytes
-    """The proposal, or the co-signed state once agreed."""
-
-    status: PaymentStatus
-    trace_context: str | None = None
-    """W3C ``traceparent`` of its ``payment.transaction``; saving None keeps it."""
-
-    interim: bool = False
-    """The task goes on: a later state of the channel pays for it too."""
 
 
 @final
@@ -117,7 +52,7 @@ class PaymentStore:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        self._committer = Committer(connection, self._lock, SCHEMA.name)
+        self._committer = Committer(connection, self._lock, SCHEMA.name, make_all)
         self._tasks = Seen()
         """All that payments are stored for, and perhaps more."""
 
@@ -147,21 +82,21 @@ class PaymentStore:
 
     async def channel(self, channel_id: ChannelId) -> ChannelRow | None:
         """Return the channel, or None."""
-        query = f"{_CHANNELS} WHERE channel_id = ?"
+        query = f"{CHANNELS} WHERE channel_id = ?"
         rows = await self._rows(query, channel_id)
-        return _channel_row(rows[0]) if rows else None
+        return channel_row(rows[0]) if rows else None
 
     async def channels(
         self, *, peer_id: PeerId | None = None, role: Role | None = None
     ) -> tuple[ChannelRow, ...]:
         """Return the channels with `peer_id` in which we are `role`, oldest first."""
         query = (
-            f"{_CHANNELS} "
+            f"{CHANNELS} "
             "WHERE peer_id = ifnull(?, peer_id) AND role = ifnull(?, role) "
             "ORDER BY created_unix_ns, channel_id"
         )
         rows = await self._rows(query, peer_id, role)
-        return tuple(_channel_row(row) for row in rows)
+        return tuple(channel_row(row) for row in rows)
 
     async def count_channels(self, peer_id: PeerId) -> tuple[int, int]:
         """Return how many are not settled: in all, and with `peer_id`."""
@@ -171,9 +106,9 @@ class PaymentStore:
         """Return the payment for `task_id`, or None; mostly at once, without the disk."""
         if not self._tasks.maybe(task_id):
             return None
-        query = f"SELECT {_PAYMENT_COLUMNS} FROM payments WHERE task_id = ?"  # noqa: S608  # a constant
+        query = f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE task_id = ?"  # noqa: S608  # a constant
         rows = await self._rows(query, task_id)
-        return _payment_row(rows[0]) if rows else None
+        return payment_row(rows[0]) if rows else None
 
     async def save(
         self, channel: ChannelRow, payment: PaymentRow | None, *, now_unix_ns: int
@@ -186,7 +121,7 @@ class PaymentStore:
         """
         if payment is not None:
             self._tasks.add(payment.task_id)
-        await self.write(lambda conn: _save(conn, channel, payment, now_unix_ns))
+        await self.write(Save(channel, payment, now_unix_ns))
 
     async def save_compared(
         self, channel: ChannelRow, payment: PaymentRow | None, *, now_unix_ns: int
@@ -198,7 +133,7 @@ class PaymentStore:
                 "UPDATE channels SET unsynced = 0 WHERE channel_id = ?",
                 (channel.channel_id,),
             )
-            _save(connection, channel, payment, now_unix_ns)
+            Save(channel, payment, now_unix_ns)(connection)
 
         await self.write(compared)
 
@@ -244,97 +179,3 @@ class PaymentStore:
                 return work(self._connection)
 
         return await trio.to_thread.run_sync(locked)
-
-
-def _save(
-    connection: sqlite3.Connection,
-    channel: ChannelRow,
-    payment: PaymentRow | None,
-    now_unix_ns: int,
-) -> None:
-    _save_channel(connection, channel, now_unix_ns)
-    if payment is not None:
-        _save_payment(connection, payment, now_unix_ns)
-
-
-def _save_channel(
-    connection: sqlite3.Connection, row: ChannelRow, now_unix_ns: int
-) -> None:
-    connection.execute(
-        f"INSERT INTO channels ({_CHANNEL_COLUMNS}, created_unix_ns) "  # noqa: S608  # a constant
-        "VALUES (?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (channel_id) DO UPDATE SET terms = excluded.terms, "
-        "agreed = excluded.agreed, proposed = excluded.proposed",
-        (
-            row.channel_id,
-            row.peer_id,
-            row.role,
-            row.terms,
-            row.agreed,
-            row.proposed,
-            now_unix_ns,
-        ),
-    )
-    # After the states: what freezes a channel must not refuse the last one.
-    if row.life is not None:
-        save_life(connection, row.channel_id, row.life)
-
-
-def _save_payment(
-    connection: sqlite3.Connection, row: PaymentRow, now_unix_ns: int
-) -> None:
-    done = connection.execute(
-        f"INSERT INTO payments ({_PAYMENT_COLUMNS}, created_unix_ns) "  # noqa: S608  # a constant
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (task_id) DO UPDATE SET state = excluded.state, "
-        "status = excluded.status, nonce = excluded.nonce, "
-        "interim = excluded.interim, "
-        "trace_context = ifnull(excluded.trace_context, trace_context) "
-        "WHERE channel_id = excluded.channel_id AND (nonce = excluded.nonce "
-        "OR (interim AND status = 'agreed' AND excluded.nonce > nonce))",
-        (
-            row.task_id,
-            row.channel_id,
-            row.nonce,
-            row.state,
-            row.status,
-            row.trace_context,
-            row.interim,
-            now_unix_ns,
-        ),
-    )
-    if done.rowcount != 1:
-        raise InternalError(f"{row.task_id} would be paid a second time")
-
-
-def _channel_row(row: tuple[object, ...]) -> ChannelRow:
-    channel_id, peer_id, role, terms, agreed, proposed, unsynced, *life = row
-    return ChannelRow(
-        ChannelId(str(channel_id)),
-        PeerId(str(peer_id)),
-        Role(str(role)),
-        _blob(terms),
-        None if agreed is None else _blob(agreed),
-        None if proposed is None else _blob(proposed),
-        life_of(tuple(life)),
-        bool(unsynced),
-    )
-
-
-def _payment_row(row: tuple[object, ...]) -> PaymentRow:
-    task_id, channel_id, nonce, state, status, trace_context, interim = row
-    return PaymentRow(
-        TaskId(str(task_id)),
-        ChannelId(str(channel_id)),
-        int(str(nonce)),
-        _blob(state),
-        PaymentStatus(str(status)),
-        None if trace_context is None else str(trace_context),
-        bool(interim),
-    )
-
-
-def _blob(value: object) -> bytes:
-    if not isinstance(value, bytes):
-        raise StoreCorruptError(f"expected bytes, stored is {type(value).__name__}")
-    return value

@@ -6,6 +6,8 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 
 import pytest
+import trio
+import trio.testing
 
 from payment_parties import PAYEE, open_pair
 from zerostate.errors import (
@@ -15,12 +17,15 @@ from zerostate.errors import (
     StoreCorruptError,
     StoreLockedError,
     StoreUnavailableError,
+    ZeroStateError,
 )
 from zerostate.evidence.ethereum import EthKey
 from zerostate.ids import ChannelId, PeerId, TaskId, new_channel_id
 from zerostate.payment import PaymentConfig
 from zerostate.payment.database import Schema, open_database
 from zerostate.payment.keys import load_or_create_key
+from zerostate.payment.lifecycle import Life, Phase
+from zerostate.payment.saving import MAX_ROWS
 from zerostate.payment.schema import SCHEMA
 from zerostate.payment.store import (
     ChannelRow,
@@ -85,6 +90,81 @@ async def test_a_task_or_a_nonce_can_never_get_a_second_payment(store):
     with pytest.raises(InternalError):
         await store.save(one, same_nonce, now_unix_ns=2)
     assert await store.payment(TASK) == paid
+
+
+async def save_at_once(store, saves):
+    """Save all in one batch; return the errors."""
+    errors = {}
+
+    async def save(number, channel, payment):
+        try:
+            await store.save(channel, payment, now_unix_ns=number)
+        except ZeroStateError as exc:
+            errors[number] = exc
+
+    async with trio.open_nursery() as nursery:
+        with store._lock:
+            nursery.start_soon(store.write, lambda _conn: None)
+            await trio.testing.wait_all_tasks_blocked()
+            for number, (channel, payment) in enumerate(saves):
+                nursery.start_soon(save, number, channel, payment)
+                await trio.testing.wait_all_tasks_blocked()
+    return errors
+
+
+def paid_channel(number):
+    channel = channel_row(new_channel_id())
+    task_id = TaskId(f"task-{number:032x}")
+    return channel, PaymentRow(
+        task_id, channel.channel_id, 1, b"state", PaymentStatus.AGREED
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64, 100, 2 * MAX_ROWS + 1])
+async def test_saves_of_one_batch_are_all_written(store, count):
+    saves = [paid_channel(number) for number in range(count)]
+    assert await save_at_once(store, saves) == {}
+    assert set(await store.channels()) == {channel for channel, _payment in saves}
+    for _channel, payment in saves:
+        assert await store.payment(payment.task_id) == payment
+
+
+async def test_of_one_batch_only_what_is_wrong_is_not_saved(store):
+    saves = [paid_channel(number) for number in range(20)]
+    elsewhere = channel_row(new_channel_id())
+    twice = replace(saves[3][1], channel_id=elsewhere.channel_id)
+    saves.insert(10, (elsewhere, twice))
+    errors = await save_at_once(store, saves)
+    assert list(errors) == [10]
+    assert "paid a second time" in str(errors[10])
+    del saves[10]
+    assert set(await store.channels()) == {channel for channel, _payment in saves}
+    assert await store.payment(twice.task_id) == saves[3][1]
+
+
+async def test_saves_of_one_channel_are_written_in_the_order_of_asking(store):
+    channel, payment = paid_channel(1)
+    proposed = replace(payment, status=PaymentStatus.PROPOSED)
+    next_payment = replace(payment, task_id=TaskId("task-" + "0c" * 16), nonce=2)
+    newest = replace(channel, agreed=b"state 2")
+    saves = [(channel, proposed), (channel, payment), (newest, next_payment)]
+    assert await save_at_once(store, saves) == {}
+    assert await store.channel(channel.channel_id) == newest
+    assert await store.payment(payment.task_id) == payment
+    assert await store.payment(next_payment.task_id) == next_payment
+
+
+async def test_a_channel_is_frozen_for_what_comes_after_in_the_same_batch(store):
+    channel, payment = paid_channel(1)
+    life = Life(Phase.CLOSING, window_s=60, expires_unix_s=1)
+    later = replace(channel, agreed=b"state 2")
+    saves = [(channel, None), (replace(channel, life=life), payment), (later, None)]
+    errors = await save_at_once(store, saves)
+    assert [(number, type(error)) for number, error in errors.items()] == [
+        (2, ChannelFrozenError)
+    ]
+    assert await store.channel(channel.channel_id) == replace(channel, life=life)
+    assert await store.payment(payment.task_id) == payment
 
 
 async def test_only_an_opening_can_be_forgotten(store):

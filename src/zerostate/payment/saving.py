@@ -1,0 +1,121 @@
+"""Writing channels and payments, as many as possible in one statement.
+
+Each statement that SQLite executes gives up the interpreter and has to wait to get it
+back. One for each of a batch's hundred rows would take many times as long as the rows.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, Final
+
+from zerostate.errors import InternalError
+from zerostate.payment.committing import Change
+from zerostate.payment.lives import save_life
+from zerostate.payment.rows import (
+    CHANNEL_COLUMNS,
+    PAYMENT_COLUMNS,
+    ChannelRow,
+    PaymentRow,
+)
+
+MAX_ROWS: Final = 64
+"""Rows in one statement, a power of two: SQLite takes 32,766 values, and keeps each
+statement that it has prepared."""
+
+_CHANNEL_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?)"
+_PAYMENT_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """A channel, and what was paid on it last, to be written together."""
+
+    channel: ChannelRow
+    payment: PaymentRow | None
+    now_unix_ns: int
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        """Write both.
+
+        Raises:
+            InternalError: The task is paid elsewhere already.
+        """
+        _save_all(connection, (self,))
+        # After the states: what freezes a channel must not refuse the last one.
+        if self.channel.life is not None:
+            save_life(connection, self.channel.channel_id, self.channel.life)
+
+
+def make_all(
+    connection: sqlite3.Connection, changes: Sequence[Change[Any]]
+) -> Sequence[Any]:
+    """Make `changes` in order, and return what each of them returns."""
+    made: list[Any] = []
+    for is_only_rows, run in groupby(changes, _is_only_rows):
+        if is_only_rows:
+            saves = [save for save in run if isinstance(save, Save)]
+            _save_all(connection, saves)
+            made += [None] * len(saves)
+        else:
+            made += [change(connection) for change in run]
+    return made
+
+
+def _is_only_rows(change: Change[Any]) -> bool:
+    return isinstance(change, Save) and change.channel.life is None
+
+
+def _save_all(connection: sqlite3.Connection, saves: Sequence[Save]) -> None:
+    begin = 0
+    while begin < len(saves):
+        size = min(MAX_ROWS, 1 << (len(saves) - begin).bit_length() - 1)
+        _save_some(connection, saves[begin : begin + size])
+        begin += size
+
+
+def _save_some(connection: sqlite3.Connection, saves: Sequence[Save]) -> None:
+    values: list[object] = []
+    for save in saves:
+        row = save.channel
+        values += (row.channel_id, row.peer_id, row.role, row.terms)
+        values += (row.agreed, row.proposed, save.now_unix_ns)
+    connection.execute(_channels_statement(len(saves)), values)
+    payments = [save for save in saves if save.payment]
+    if not payments:
+        return
+    values = []
+    for save in payments:
+        if paid := save.payment:
+            values += (paid.task_id, paid.channel_id, paid.nonce, paid.state)
+            values += (paid.status, paid.trace_context, paid.interim, save.now_unix_ns)
+    done = connection.execute(_payments_statement(len(payments)), values)
+    if done.rowcount != len(payments):
+        tasks = ", ".join(save.payment.task_id for save in payments if save.payment)
+        raise InternalError(f"{tasks} would be paid a second time")
+
+
+@lru_cache(maxsize=MAX_ROWS)
+def _channels_statement(rows: int) -> str:
+    return (
+        f"INSERT INTO channels ({CHANNEL_COLUMNS}, created_unix_ns) "  # noqa: S608  # constants
+        f"VALUES {', '.join([_CHANNEL_VALUES] * rows)} "
+        "ON CONFLICT (channel_id) DO UPDATE SET terms = excluded.terms, "
+        "agreed = excluded.agreed, proposed = excluded.proposed"
+    )
+
+
+@lru_cache(maxsize=MAX_ROWS)
+def _payments_statement(rows: int) -> str:
+    return (
+        f"INSERT INTO payments ({PAYMENT_COLUMNS}, created_unix_ns) "  # noqa: S608  # constants
+        f"VALUES {', '.join([_PAYMENT_VALUES] * rows)} "
+        "ON CONFLICT (task_id) DO UPDATE SET state = excluded.state, "
+        "status = excluded.status, nonce = excluded.nonce, "
+        "interim = excluded.interim, "
+        "trace_context = ifnull(excluded.trace_context, trace_context) "
+        "WHERE channel_id = excluded.channel_id AND (nonce = excluded.nonce "
+        "OR (interim AND status = 'agreed' AND excluded.nonce > nonce))"
+    )
