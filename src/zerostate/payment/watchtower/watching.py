@@ -72,6 +72,9 @@ class WatchCounts:
     reorganisations: int = 0
     """How often the chain had dropped blocks that were looked at."""
 
+    followed_block: int = 0
+    """Number of the newest block that was looked at."""
+
 
 @final
 class Watcher:
@@ -133,6 +136,7 @@ class Watcher:
             head = await self._chain.head()
             await self._store.follow(head.block, ())
             await self._look_at_all(*Phase)
+            self.counts.followed_block = head.block.number
             return
         is_rewound = False
         while since is not None:
@@ -142,6 +146,7 @@ class Watcher:
                 _log.warning("the chain was reorganised: %s", exc)
                 since, is_rewound = await self._store.rewind(), True
                 continue
+            self.counts.followed_block = page.until.number
             if page.until == since:
                 break
             for channel_id in await self._store.follow(page.until, _news(page)):
