@@ -224,7 +224,8 @@ class Host(Protocol):
         Whatever fails while one peer is served MUST end no more than that peer's stream
         or connection, and is counted in here: ``transport.streams_failed``,
         ``transport.tasks_failed``; with ``broken`` for ``failed``, if the network was
-        at fault.
+        at fault. So is what one peer sends too much of: ``transport.unread_limit``, a
+        connection ended for it; ``transport.streams_refused``.
         """
 
 

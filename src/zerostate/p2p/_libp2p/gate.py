@@ -20,6 +20,7 @@ from libp2p.peer.id import ID
 
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.failures import FOREIGN
+from zerostate.p2p._libp2p.unread import Unread
 from zerostate.p2p._libp2p.whole_frames import write_whole_frames
 from zerostate.p2p.host import HostListener, Newcomer
 
@@ -43,10 +44,16 @@ class Gate:
     """Asks the listener about each connection, and counts those not registered yet."""
 
     def __init__(
-        self, swarm: "Swarm", listener: HostListener, *, handshake_timeout_s: float
+        self,
+        swarm: "Swarm",
+        listener: HostListener,
+        unread: Unread,
+        *,
+        handshake_timeout_s: float,
     ) -> None:
         self._swarm = swarm
         self._listener = listener
+        self._unread = unread
         self._handshake_timeout_s = handshake_timeout_s
         self._handshakes = 0
         self._being_admitted: Counter[ID] = Counter()
@@ -130,6 +137,7 @@ class Gate:
                 await muxed_conn.close()
             raise RefusedHereError(f"the connection with {remote} was refused")
         write_whole_frames(muxed_conn)
+        self._unread.watch(muxed_conn)
         self._being_admitted[remote] += 1
         try:
             return await self._add_conn(muxed_conn, direction)

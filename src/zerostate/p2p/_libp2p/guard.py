@@ -15,6 +15,7 @@ from libp2p.abc import IMuxedConn, INetConn, INetStream
 from libp2p.tools.anyio_service.trio_manager import TrioManager
 
 from zerostate.p2p._libp2p.failures import FOREIGN
+from zerostate.p2p._libp2p.unread import has_room_for_stream
 
 if TYPE_CHECKING:
     from libp2p.network.swarm import Swarm
@@ -32,7 +33,8 @@ class Guard:
     Counted are ``transport.streams_broken`` and ``transport.tasks_broken`` when the
     network was at fault, as it is when a peer goes; ``transport.streams_failed`` and
     ``transport.tasks_failed`` when it was anything else: bytes that no handler
-    expects, or a bug.
+    expects, or a bug. ``transport.streams_refused`` are those above
+    `zerostate.p2p._libp2p.unread.MAX_STREAMS`.
     """
 
     def __init__(self) -> None:
@@ -52,6 +54,10 @@ class Guard:
         serve = swarm.common_stream_handler
 
         async def serve_guarded(stream: INetStream) -> None:
+            if not has_room_for_stream(stream.muxed_conn):
+                self.count("transport.streams_refused")
+                await self._end(stream.reset)
+                return
             try:
                 await serve(stream)
             except Exception as exc:  # noqa: BLE001  # the top of a peer's stream
@@ -94,6 +100,10 @@ class Guard:
             start(guarded, name=what)
 
         manager.run_task = run_guarded  # type: ignore[method-assign, assignment]  # there is no other way in; libp2p is pinned
+
+    def count(self, name: str) -> None:
+        """Count something else that a peer did, under `name`."""
+        self._counts[name] += 1
 
     def note(self, kind: str, what: str, exc: Exception) -> None:
         """Count and log a failure.

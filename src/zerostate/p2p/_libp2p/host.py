@@ -36,6 +36,7 @@ from zerostate.p2p._libp2p.relay import Libp2pRelays
 from zerostate.p2p._libp2p.router import TellingRouter
 from zerostate.p2p._libp2p.stream import Libp2pStream
 from zerostate.p2p._libp2p.streams import open_stream
+from zerostate.p2p._libp2p.unread import Unread
 from zerostate.p2p.address import parse_peer_address
 from zerostate.p2p.host import MESSAGE_PROTOCOL, ConnectionPath, HostListener
 from zerostate.p2p.tasks import start_clean
@@ -80,7 +81,12 @@ class Libp2pHost:
         self._swarm = cast("Swarm", host.get_network())
         self._swarm.register_notifee(self._notices)
         self.dht: Final = Libp2pDht(host, self, nursery)
-        gate = Gate(self._swarm, listener, handshake_timeout_s=connect_timeout_s)
+        gate = Gate(
+            self._swarm,
+            listener,
+            Unread(partial(guard.count, "transport.unread_limit")),
+            handshake_timeout_s=connect_timeout_s,
+        )
         self.relays: Final = Libp2pRelays(
             host, gate, self._notices, timeout_s=connect_timeout_s
         )
