@@ -1,24 +1,22 @@
 """How a libp2p host is built: every default that would hurt is set here."""
 
-from typing import Final, final
+from typing import Final
 
 from libp2p import new_host
-from libp2p.abc import IHost, INetStream
+from libp2p.abc import IHost
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig
-from libp2p.peer.id import ID
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from multiaddr import Multiaddr  # type: ignore[import-untyped]  # has no types
-from typing_extensions import override
 
 from zerostate.evidence.identity import Identity
+from zerostate.p2p._libp2p.gossip_reading import PatientPubsub
 from zerostate.p2p._libp2p.guard import Guard
 from zerostate.p2p._libp2p.router import TellingRouter
-from zerostate.p2p._libp2p.windows import announce_less_often, yamux_stream
 
 GOSSIP_PROTOCOLS: Final = (TProtocol("/meshsub/1.2.0"), TProtocol("/meshsub/1.1.0"))
 """Gossipsub versions spoken, the newest first."""
@@ -33,29 +31,6 @@ GOSSIP_HEARTBEAT_S: Final = 1
 
 UNLIMITED: Final = 1 << 20
 """A number of connections that no host reaches."""
-
-
-@final
-class SparingPubsub(Pubsub):
-    """Reads a neighbour's gossip without a window update for each few bytes."""
-
-    def __init__(self, host: IHost, router: TellingRouter, guard: Guard) -> None:
-        """Take what counts the failures of forgetting a neighbour."""
-        super().__init__(host, router)
-        self._guard = guard
-
-    @override
-    async def continuously_read_stream(self, stream: INetStream) -> None:
-        """Act on what comes on `stream` until it ends."""
-        announce_less_often(yamux_stream(stream))
-        await super().continuously_read_stream(stream)
-
-    @override
-    def _handle_dead_peer(self, peer_id: ID) -> None:
-        try:
-            super()._handle_dead_peer(peer_id)
-        except Exception as exc:  # noqa: BLE001  # called by a loop for all neighbours
-            self._guard.note("tasks", "forgetting a gossip neighbour", exc)
 
 
 def build_host(identity: Identity, listen: tuple[str, ...]) -> IHost:
@@ -96,4 +71,4 @@ def build_gossip(host: IHost, guard: Guard) -> tuple[Pubsub, TellingRouter]:
         eclipse_protection_enabled=False,
         adaptive_gossip_enabled=False,
     )
-    return SparingPubsub(host, router, guard), router
+    return PatientPubsub(host, router, guard), router
