@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from architecture.markdown import blocks
+from architecture.repository import ROOT
+from zerostate.cli.demo_chain import CONTRACT
 from zerostate.errors import ConfigError
 from zerostate.evidence.identity import Identity
 from zerostate.node.config import MAX_CONFIG_BYTES, NodeConfig
@@ -280,3 +283,15 @@ def test_each_setting_of_the_channels_is_checked(tmp_path, name, value):
     fields = {"service_name": "a", "data_dir": str(tmp_path), name: value}
     with pytest.raises(ConfigError, match=f"^{name}: "):
         load(tmp_path, fields)
+
+
+def test_the_settings_that_the_document_shows_are_taken(tmp_path):
+    shown = [
+        block.text
+        for block in blocks(ROOT / "docs" / "payment.md")
+        if block.language == "json" and '"chain"' in block.text
+    ]
+    (text,) = shown
+    fields = {"service_name": "a", "data_dir": str(tmp_path), **json.loads(text)}
+
+    assert load(tmp_path, fields).payment_config.chain.contract == CONTRACT
