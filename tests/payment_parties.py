@@ -54,6 +54,11 @@ class Network:
         handlers = {
             "channel_open": peer.on_channel_open,
             "payment_update": peer.on_payment_update,
+            "channel_funded": peer.on_channel_funded,
+            "channel_close": peer.on_channel_close,
+            "channel_withdraw": peer.on_channel_withdraw,
+            "channel_request": peer.on_channel_request,
+            "channel_sync": peer.on_channel_sync,
         }
         try:
             return await handlers[kind](self.author, body)

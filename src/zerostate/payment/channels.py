@@ -1,13 +1,16 @@
 """Payment channels of one peer.
 
-A channel is a promise of a deposit and a chain of states that both ends sign. There is
-no contract yet: nothing here is on chain, no deposit is locked anywhere, and a payment
-is worth what the payer's word is worth. What both signed is evidence that anyone can
-verify (`zerostate.evidence.channel`).
+A channel is a deposit and a chain of states that both ends sign. With a chain the
+deposit is locked in a contract there, and the newest state says who gets what of it.
+Without one it is a promise: a payment is then worth what the payer's word is worth.
+Either way, what both signed is evidence that anyone can verify
+(`zerostate.evidence.channel`).
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Final, final
 
 import trio
@@ -17,29 +20,52 @@ from zerostate.errors import ChannelNotFoundError, ConfigError, EvidenceError
 from zerostate.evidence.ethereum import EthAddress, EthKey, check_backend
 from zerostate.evidence.identity import Identity
 from zerostate.ids import ChannelId, PeerId, TaskId
+from zerostate.payment.chain import Chain, TxReceipt
+from zerostate.payment.chains import open_chain
+from zerostate.payment.closing import Closing
 from zerostate.payment.config import STORE_FILE, PaymentConfig
+from zerostate.payment.disputing import Disputing
+from zerostate.payment.following import Follower
+from zerostate.payment.funding import Funding
 from zerostate.payment.keys import key_of
 from zerostate.payment.ledger import Ledger, restored
+from zerostate.payment.means import Means
 from zerostate.payment.model import (
+    ChannelView,
     Counterparty,
     Expects,
+    ExpectsStream,
     Payment,
     PaymentVerdict,
+    Settlement,
 )
+from zerostate.payment.onchain import OnChain
+from zerostate.payment.opening import Opener
 from zerostate.payment.party import Party
 from zerostate.payment.passphrase import Passphrase
 from zerostate.payment.payee import Payee
 from zerostate.payment.payer import Payer
+from zerostate.payment.settling import Settling
 from zerostate.payment.state import ChannelState
 from zerostate.payment.store import PaymentStore
+from zerostate.payment.streaming import PaymentStream
+from zerostate.payment.syncing import Syncing
+from zerostate.payment.tending import Tending
 from zerostate.payment.tracing import PaymentTracer
 from zerostate.payment.verdict import judge, open_evidence
+from zerostate.payment.viewing import view_of
+from zerostate.payment.watching import Watching
+from zerostate.payment.withdrawing import Withdrawing
 from zerostate.units import Minor
 
 
 @final
 class ChannelManager:
     """Both ends' operations on this peer's channels. Made by `open_channels`.
+
+    Of a channel's numbers only the payer makes new ones: the payee asks for an end or a
+    withdrawal, and the payer proposes it. All that is signed is durable before it is
+    sent, and all operations can be called again after a crash at any point.
 
     Attributes:
         opened: Called with the other party whenever a channel is open; set by the node.
@@ -49,13 +75,35 @@ class ChannelManager:
     operation may have reached the counterparty; calling it again finishes it.
     """
 
-    def __init__(
-        self, party: Party, ledger: Ledger, counterparty: Counterparty
-    ) -> None:
-        self._party: Final = party
-        self._ledger: Final = ledger
-        self._payer: Final = Payer(party, ledger, counterparty)
-        self._payee: Final = Payee(party, ledger)
+    def __init__(self, means: Means) -> None:
+        follower = Follower(means)
+        self._party: Final = means.party
+        self._ledger: Final = means.ledger
+        self._funding: Final = Funding(means, follower)
+        self._opener: Final = Opener(means, self._funding)
+        self._payer: Final = Payer(means)
+        self._payee: Final = Payee(means, self._funding)
+        self._settling: Final = Settling(means, follower)
+        self._closing: Final = Closing(means, self._payer, self._settling)
+        self._withdrawing: Final = Withdrawing(means, self._payer, self._settling)
+        self._disputing: Final = Disputing(means)
+        self._syncing: Final = Syncing(means, self._payer)
+        tending = Tending(
+            means,
+            self._funding,
+            self._closing,
+            self._withdrawing,
+            self._disputing,
+            self._settling,
+        )
+        self._watching: Final = Watching(
+            means,
+            follower,
+            tending,
+            self._disputing,
+            self._closing,
+            self._withdrawing,
+        )
         self.opened: Callable[[PeerId], None] = _nobody_asks
 
     @property
@@ -75,29 +123,58 @@ class ChannelManager:
     def expects(self, hook: Expects) -> None:
         self._payee.expects = hook
 
+    @property
+    def expects_stream(self) -> ExpectsStream:
+        """What this peer takes payments for while it works; None when nothing.
+
+        Set by the node. Until then only a task that is done is paid.
+        """
+        return self._payee.expects_stream
+
+    @expects_stream.setter
+    def expects_stream(self, hook: ExpectsStream) -> None:
+        self._payee.expects_stream = hook
+
     async def open_channel(
-        self, peer_id: PeerId, deposit: Minor, *, needed: Minor | None = None
+        self,
+        peer_id: PeerId,
+        deposit: Minor,
+        deposit_payee: Minor = Minor(0),  # noqa: B008  # a NewType of an int
+        ttl_s: int | None = None,
+        *,
+        needed: Minor | None = None,
     ) -> ChannelId:
         """Return an open channel on which `needed` can be paid to `peer_id`.
 
         One that is open and has at least so much left is taken (without a span:
         nothing is opened); otherwise a new one is proposed with `deposit`, or the one
-        whose answer was lost is proposed again. Calls for one peer take turns.
+        whose opening was cut short is gone on with. Calls for one peer take turns.
+
+        With a chain this returns when the deposit is confirmed there and the payee has
+        seen it. The payee makes its own deposit afterwards.
 
         Args:
             peer_id: The payee.
             deposit: What a new channel is opened with.
+            deposit_payee: What the payee is asked to deposit in a new one.
+            ttl_s: How long a new one takes payments, in seconds; None: as configured.
             needed: What must be left on the channel; None for the whole deposit.
 
         Raises:
-            PaymentError: The deposit is out of bounds, or there are too many channels.
-            RemoteError: The payee refused; nothing is left of the channel.
-            P2PError: No answer (the same call tries again).
+            PaymentError: The deposit is out of bounds, there are too many channels, or
+                the last two are given and there is no chain.
+            RemoteError: The payee refused; nothing is left of the channel, unless its
+                deposit was on the chain already.
+            P2PError: No answer (the same call goes on).
+            ChainError: The chain refused, or did not answer (likewise).
+            ChannelNotFundedError: The payee does not see the deposit (likewise).
             SignatureError: The answer is not signed by the payee.
             EvidenceError: The answer is malformed, or its address binding is wrong.
             StoreError: The disk refused; nothing was sent.
         """
-        channel_id = await self._payer.open_channel(peer_id, deposit, needed=needed)
+        channel_id = await self._opener.open_channel(
+            peer_id, deposit, deposit_payee, ttl_s, needed=needed
+        )
         self.opened(peer_id)
         return channel_id
 
@@ -122,11 +199,132 @@ class ChannelManager:
                 finds out).
             SignatureError: The answer is not this state signed by the payee.
             PaymentError: An earlier payment on the channel is refused by the payee.
+            ChannelFrozenError: The channel is closed or being closed, its time is over,
+                or a withdrawal is under way.
             StoreError: The disk refused.
         """
         return await self._payer.pay(
             channel_id, amount, task_id=task_id, receipt=receipt
         )
+
+    def stream(
+        self, channel_id: ChannelId, *, task_id: TaskId, manifest_sha256: str
+    ) -> PaymentStream:
+        """Return what pays for a task while it goes on; sends nothing yet.
+
+        Args:
+            channel_id: A channel in which we pay.
+            task_id: The task.
+            manifest_sha256: Of its signed manifest, hex: what its payments name before
+                there is a receipt.
+        """
+        return PaymentStream(
+            self._payer, channel_id, task_id=task_id, manifest_sha256=manifest_sha256
+        )
+
+    async def close(
+        self, channel_id: ChannelId, *, force: bool = False, wait: bool = False
+    ) -> Settlement | None:
+        """End a channel, settle it on the chain, and take what is ours.
+
+        Together: what is in flight is finished, both sign a final state, and it is
+        settled at once. If the other end does not answer or refuses, or with `force`,
+        we close alone by the newest state; then the window must pass.
+
+        Args:
+            channel_id: A channel on a chain, of either role.
+            force: Do not ask the other end.
+            wait: If we close alone, wait for the window, and settle.
+
+        Returns:
+            The settlement; the same one when called again. None: we close alone, and
+            the window is open until the channel's deadline. `watch` settles it then,
+            or `settle`.
+
+        Raises:
+            ChannelNotFoundError: No such channel.
+            ChannelNotFundedError: Its deposit is not on the chain.
+            PaymentError: It is a promise, on no chain.
+            StaleStateError: It was restored from a backup and not compared yet.
+            ChainError: The chain refused, or did not answer; nothing is signed on the
+                channel any more, and calling again goes on.
+            StoreError: The disk refused.
+        """
+        return await self._closing.close(channel_id, force=force, wait=wait)
+
+    async def settle(self, channel_id: ChannelId) -> Settlement:
+        """End a close of one end, after its window, and take what is ours.
+
+        Raises:
+            PaymentError: Nobody is closing it, or the window is still open.
+            ChainError: The chain refused, or did not answer.
+        """
+        return await self._settling.after_window(channel_id)
+
+    async def dispute(self, channel_id: ChannelId) -> TxReceipt | None:
+        """Answer a close by an older state than our newest; None: ours is not newer.
+
+        From then on nothing is signed on the channel. `watch` does this by itself.
+
+        Raises:
+            ChannelNotFoundError: No such channel on a chain.
+            ChainError: The chain refused, or did not answer.
+        """
+        return await self._disputing.dispute(channel_id)
+
+    async def withdraw(
+        self,
+        channel_id: ChannelId,
+        *,
+        to_payer: Minor = Minor(0),  # noqa: B008  # a NewType of an int
+        to_payee: Minor = Minor(0),  # noqa: B008  # a NewType of an int
+    ) -> TxReceipt:
+        """Pay out a part and go on; both must sign. Payments wait meanwhile.
+
+        As the payee this asks the payer, and waits until it is paid out.
+
+        Raises:
+            InsufficientBalanceError: More than is the party's.
+            ChannelFrozenError: The channel is not open.
+            RemoteError: The other end refused; the channel is as before.
+            P2PError: No answer; calling again finishes it.
+            NotConfirmedError: The payer has not done it in time; it may yet.
+            ChainError: The chain refused, or did not answer; `watch` goes on.
+        """
+        return await self._withdrawing.withdraw(
+            channel_id, to_payer=to_payer, to_payee=to_payee
+        )
+
+    async def synchronise(self, peer_id: PeerId) -> None:
+        """Compare the newest states with `peer_id`, in the channels in which we pay.
+
+        To be called when a counterparty is there again. Who is behind catches up, and
+        what was in flight is finished.
+
+        Raises:
+            P2PError: No answer.
+            EvidenceError: It claims a state that we did not sign.
+            StoreError: The disk refused.
+        """
+        await self._syncing.synchronise(peer_id)
+
+    async def watch(self) -> None:
+        """Follow the chain and look after all channels, until cancelled.
+
+        Answers closes by old states, settles after the window, finishes what a crash
+        or an unreachable peer cut short, closes channels whose time is over, and does
+        what counterparties ask for. What fails is logged, counted in `failures`, and
+        tried again. Without a chain it only waits.
+
+        Raises:
+            RuntimeError: It is running already.
+        """
+        await self._watching.run()
+
+    @property
+    def failures(self) -> Counter[str]:
+        """What failed in `watch`, by error code."""
+        return self._watching.failures
 
     async def verify_payment(
         self,
@@ -187,7 +385,8 @@ class ChannelManager:
             EvidenceError: Malformed, or the payer's address binding is wrong.
             SignatureError: Not `author`'s channel, not to us, or not signed by it.
             StaleStateError: Not state 0, or the channel has moved on.
-            PaymentError: Another chain or contract, or no room.
+            PaymentError: Another chain, contract, window, time or own deposit than we
+                take, or no room.
             StoreError: The disk refused; nothing was accepted.
         """
         answer = await self._payee.on_channel_open(author, body)
@@ -212,10 +411,93 @@ class ChannelManager:
                 task is paid already.
             StaleStateError: The nonce is not the next one.
             InsufficientBalanceError: More than the deposit covers.
+            ExposureError: More than one channel may owe us.
+            ChannelNotFundedError: We have not seen its deposit on the chain.
+            ChannelFrozenError: It is closed or being closed, or its time is over.
             SignatureError: Not signed by the payer.
             StoreError: The disk refused; nothing was accepted.
         """
         return await self._payee.on_payment_update(author, body)
+
+    async def on_channel_funded(self, author: PeerId, body: bytes) -> bytes:
+        """Answer ``channel_funded``: look for the deposit on the chain.
+
+        Raises:
+            WireError: Not such a body.
+            ChannelNotFoundError: `author` has no such channel to us.
+            ChannelNotFundedError: It is not there, or not deep enough; asking again may
+                help.
+            PaymentError: It is there with other terms than agreed on.
+            ChainError: The chain did not answer.
+            StoreError: The disk refused.
+        """
+        return await self._funding.on_channel_funded(author, body)
+
+    async def on_channel_close(self, author: PeerId, body: bytes) -> bytes:
+        """Answer ``channel_close``: counter-sign a final state. Nothing is signed after.
+
+        Raises:
+            WireError: Not such a body.
+            ChannelNotFoundError: `author` has no such channel to us.
+            StaleStateError: Not above all nonces, or not what was paid by the newest.
+            ChannelFrozenError: Another final state is signed already.
+            SignatureError: Not signed by the payer.
+            StoreError: The disk refused; nothing was signed.
+        """
+        return await self._closing.on_channel_close(author, body)
+
+    async def on_channel_withdraw(self, author: PeerId, body: bytes) -> bytes:
+        """Answer ``channel_withdraw``: counter-sign a partial withdrawal.
+
+        Raises:
+            WireError: Not such a body.
+            ChannelNotFoundError: `author` has no such channel to us.
+            StaleStateError: The nonce is not the next one, or `net` not the newest.
+            InsufficientBalanceError: More than is the party's.
+            ChannelFrozenError: The channel is not open.
+            SignatureError: Not signed by the payer.
+            StoreError: The disk refused; nothing was signed.
+        """
+        return await self._withdrawing.on_channel_withdraw(author, body)
+
+    async def on_channel_request(self, author: PeerId, body: bytes) -> bytes:
+        """Answer ``channel_request``: take a payee's wish; `watch` does it.
+
+        Raises:
+            WireError: Not such a body.
+            ChannelNotFoundError: We have no such channel to `author`.
+            PaymentError: It is a promise, or `watch` is not running.
+            OverloadedError: Too many wishes wait.
+        """
+        return await self._watching.on_channel_request(author, body)
+
+    async def on_channel_sync(self, author: PeerId, body: bytes) -> bytes:
+        """Answer ``channel_sync``: tell our newest state, or take up the payer's.
+
+        Raises:
+            WireError: Not such a body.
+            ChannelNotFoundError: `author` has no such channel to us.
+            EvidenceError: It claims a state that we did not sign.
+            StoreError: The disk refused.
+        """
+        return await self._syncing.on_channel_sync(author, body)
+
+    async def view(self, channel_id: ChannelId) -> ChannelView:
+        """Return what can be told of a channel.
+
+        Raises:
+            ChannelNotFoundError: There is none.
+            StoreError: It cannot be read, or does not verify.
+        """
+        row = await self._ledger.store.channel(channel_id)
+        if row is None:
+            raise ChannelNotFoundError(f"no channel {channel_id}")
+        return view_of(row)
+
+    async def views(self) -> tuple[ChannelView, ...]:
+        """Return what can be told of all channels, oldest first."""
+        rows = await self._ledger.store.channels()
+        return tuple(view_of(row) for row in rows)
 
     async def get(self, channel_id: ChannelId) -> ChannelState:
         """Return the channel as it is on disk.
@@ -243,26 +525,42 @@ async def open_channels(
     tracer: PaymentTracer,
     clock: Clock,
     counterparty: Counterparty,
+    chain: Chain | None = None,
 ) -> AsyncIterator[ChannelManager]:
     """Open this peer's channels for as long as the block lasts.
 
     Makes the data directory, the key and the store when they are missing.
+
+    Args:
+        config: Where, and on which terms.
+        identity: This peer's.
+        tracer: Opens the spans.
+        clock: Our own.
+        counterparty: The way to other peers.
+        chain: The chain, for the account of this peer's payment key. None: it is
+            reached as ``config.chain`` says, if that is set.
 
     Raises:
         ConfigError: The directory or the key cannot be used (`key_of`), or the store is
             of a newer version.
         StoreLockedError: Another process has the store open.
         StoreError: The store cannot be opened.
+        ChainError: The chain cannot be reached, or is not what is configured.
         InternalError: The signing library does not work as it must.
     """
     check_backend()
     key = await trio.to_thread.run_sync(_prepare, config)
-    party = Party.of(identity, key, config=config, tracer=tracer)
-    store = await PaymentStore.open(config.data_dir / STORE_FILE)
-    try:
-        yield ChannelManager(party, Ledger(store, clock), counterparty)
-    finally:
-        await store.close()
+    async with AsyncExitStack() as stack:
+        if chain is None and config.chain is not None:
+            chain = await stack.enter_async_context(open_chain(config.chain, key))
+        if chain is not None:
+            config = replace(config, chain_id=chain.chain_id, contract=chain.contract)
+        party = Party.of(identity, key, config=config, tracer=tracer)
+        store = await PaymentStore.open(config.data_dir / STORE_FILE)
+        stack.push_async_callback(store.close)
+        onchain = None if chain is None else OnChain(chain, tracer)
+        ledger = Ledger(store, clock)
+        yield ChannelManager(Means(party, ledger, counterparty, clock, onchain))
 
 
 def _nobody_asks(_peer_id: PeerId) -> None:

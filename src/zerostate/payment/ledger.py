@@ -127,12 +127,31 @@ class Ledger:
         """Make `state` durable where it is not about a payment: its life."""
         await self._write(state, self._row(state, role), None)
 
-    async def refuse(self, state: ChannelState) -> None:
+    async def save_compared(self, state: ChannelState, role: Role) -> None:
+        """As `save`, for a state that the other end knew and we had forgotten.
+
+        The payment in it is kept too, as far as we know nothing else of its task.
+        """
+        row = self._row(state, role)
+        payment = _payment(state, row.agreed or b"")
+        if payment is not None:
+            known = await self.store.payment(payment.task_id)
+            if known is not None:
+                payment = replace(payment, interim=known.interim)
+        await self._write_compared(state, row, payment)
+
+    async def keep_compared(self, state: ChannelState, role: Role) -> None:
+        """Note that both ends have compared their states, and ours is the newest."""
+        await self._write_compared(state, self._row(state, role), None)
+
+    async def refuse(self, state: ChannelState, *, interim: bool = False) -> None:
         """Note that the payee refused the update in flight, which stays in flight."""
         row = self._row(state, Role.PAYER)
         if row.proposed is None:
             raise ValueError(f"nothing is in flight on {state.channel_id}")
         payment = _payment(state, row.proposed, PaymentStatus.REFUSED)
+        if payment is not None:
+            payment = replace(payment, interim=interim)
         await self._write(state, row, payment)
 
     async def _read(self, channel_id: ChannelId) -> "_Kept | None":
@@ -149,6 +168,13 @@ class Ledger:
             payment,
             now_unix_ns=self._clock.wall_ns(),
         )
+        self._remember(state, row)
+
+    async def _write_compared(
+        self, state: ChannelState, row: ChannelRow, payment: PaymentRow | None
+    ) -> None:
+        self._kept.pop(state.channel_id, None)
+        await self.store.save_compared(row, payment, now_unix_ns=self._clock.wall_ns())
         self._remember(state, row)
 
     def _remember(self, state: ChannelState, row: ChannelRow) -> "_Kept":
@@ -204,6 +230,16 @@ def restored(row: ChannelRow) -> ChannelState:
         return restore(terms, agreed, proposed, row.life, unsynced=row.unsynced)
     except (EvidenceError, PaymentError) as exc:
         raise StoreCorruptError(f"channel {row.channel_id}: {exc}") from exc
+
+
+def agreed_of(terms: ChannelTerms, state: bytes) -> Agreed:
+    """Return a co-signed state as the machine has it.
+
+    Raises:
+        EvidenceError: Malformed.
+        SignatureError: A signature is none.
+    """
+    return _agreed(terms, decode_state(state))
 
 
 def agreed_bytes(state: ChannelState) -> bytes:

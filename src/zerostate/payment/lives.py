@@ -96,3 +96,11 @@ def to_tend(
         (now_unix_s, limit),
     )
     return tuple(ChannelId(channel_id) for (channel_id,) in rows)
+
+
+def any_live(connection: sqlite3.Connection) -> bool:
+    """Return whether any channel has to do with the chain and is not settled."""
+    ((found,),) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM lifecycle WHERE phase != 'settled')"
+    )
+    return bool(found)

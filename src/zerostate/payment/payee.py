@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Final, final
 
 from zerostate.errors import (
+    ChannelFrozenError,
+    ExposureError,
     PaymentError,
     PriceError,
     SignatureError,
@@ -27,9 +29,10 @@ from zerostate.evidence.channel import (
 from zerostate.evidence.ethereum import recover
 from zerostate.ids import PeerId, TaskId
 from zerostate.payment import wire
-from zerostate.payment.ledger import Ledger, agreed_bytes, restored
-from zerostate.payment.model import Expects
-from zerostate.payment.party import Party
+from zerostate.payment.funding import Funding
+from zerostate.payment.ledger import agreed_bytes, restored
+from zerostate.payment.means import Means
+from zerostate.payment.model import Expects, ExpectsStream
 from zerostate.payment.state import (
     ChannelState,
     CounterSign,
@@ -39,10 +42,16 @@ from zerostate.payment.state import (
     new_channel,
 )
 from zerostate.payment.store import Role
+from zerostate.telemetry import TraceCarrier
+from zerostate.units import Minor
+
+EXPIRY_GRACE_S: Final = 120
+"""How long after a channel's time payments are still taken, in seconds: as far as two
+peers' clocks may be apart."""
 
 
 def _expect_nothing(_task_id: TaskId) -> None:
-    """Nothing has been earned."""
+    """Nothing has been earned, nothing is being worked on."""
 
 
 @final
@@ -50,15 +59,24 @@ class Payee:
     """Checks proposals and counter-signs those that are right."""
 
     def __init__(
-        self, party: Party, ledger: Ledger, *, expects: Expects = _expect_nothing
+        self,
+        means: Means,
+        funding: Funding,
+        *,
+        expects: Expects = _expect_nothing,
+        expects_stream: ExpectsStream = _expect_nothing,
     ) -> None:
         self.expects = expects
-        self._party: Final = party
-        self._ledger: Final = ledger
+        self.expects_stream = expects_stream
+        self._means: Final = means
+        self._party: Final = means.party
+        self._ledger: Final = means.ledger
+        self._funding: Final = funding
 
     async def on_channel_open(self, author: PeerId, body: bytes) -> bytes:
         """See `ChannelManager.on_channel_open`."""
-        proposal = decode_state(wire.decode_channel_open(body).proposal)
+        opening = wire.decode_channel_open(body)
+        proposal = decode_state(opening.proposal)
         terms = open_terms(proposal.terms)
         self._check_terms(author, terms, proposal.update)
         # A payee's address in a proposal is a claim of the payer's; ours is put in.
@@ -68,9 +86,11 @@ class Payee:
             row = await self._ledger.store.channel(terms.channel_id)
             if row is not None:
                 return _opened_before(restored(row))
+            life = self._funding.accepted_life(opening)
             await self._check_room(author)
             signature = recover(state_digest(terms, OPENING), proposal.payer_signature)
-            state = apply(new_channel(terms), Propose(OPENING, signature)).state
+            state = new_channel(terms, life)
+            state = apply(state, Propose(OPENING, signature)).state
             state = apply(state, CounterSign(self._party.sign(terms, OPENING))).state
             return wire.encode_channel_opened(
                 await self._ledger.save(state, Role.PAYEE)
@@ -90,8 +110,7 @@ class Payee:
                 state = await self._ledger.load(channel_id, Role.PAYEE, peer_id=author)
                 answer = await self._answered_before(proposal, task_id)
                 if answer is None:
-                    self._check_expected(proposal.update, task_id)
-                    answer = await self._accept(state, proposal)
+                    answer = await self._accept_next(state, proposal, task_id)
             tracer.record_verdict(span, payment_verified=True, receipt_verified=None)
         return wire.encode_payment_accepted(answer)
 
@@ -126,31 +145,73 @@ class Payee:
         if row is None:
             return None
         known = decode_state(row.state)
-        same = replace(known, payee_signature=b"") == proposal
-        if not same:
+        if replace(known, payee_signature=b"") == proposal:
+            return row.state
+        if not row.interim:
             raise PriceError(f"{task_id} is paid already, by another state")
-        return row.state
+        if open_terms(known.terms).channel_id != open_terms(proposal.terms).channel_id:
+            raise PriceError(f"{task_id} is being paid on another channel")
+        return None
 
-    def _check_expected(self, update: ChannelUpdate, task_id: TaskId) -> None:
+    async def _accept_next(
+        self, state: ChannelState, proposal: SignedState, task_id: TaskId
+    ) -> bytes:
+        update = proposal.update
+        interim = self._check_expected(update, task_id)
+        row = await self._ledger.store.payment(task_id)
+        paid = decode_state(row.state).update.amount if row else Minor(0)
+        self._check_limits(state, Minor(update.amount - paid))
+        return await self._accept(state, proposal, paid=paid, interim=interim)
+
+    def _check_expected(self, update: ChannelUpdate, task_id: TaskId) -> bool:
+        """Return whether the task goes on after `update`; refuse what is not due."""
         expected = self.expects(task_id)
         if expected is None:
-            raise PriceError(f"no receipt of ours for {task_id} is to be paid")
+            stream = self.expects_stream(task_id)
+            if stream is None:
+                raise PriceError(f"no receipt of ours for {task_id} is to be paid")
+            if update.receipt_sha256 != stream.manifest_sha256:
+                raise PriceError(f"names another manifest for {task_id} than ours")
+            if update.amount > stream.max_total:
+                raise PriceError(f"{update.amount} for at most {stream.max_total}")
+            return True
         if update.receipt_sha256 != expected.receipt_sha256:
             raise PriceError(f"names another receipt for {task_id} than ours")
         if update.amount != expected.price:
             raise PriceError(f"{update.amount} for a price of {expected.price}")
+        return False
 
-    async def _accept(self, state: ChannelState, proposal: SignedState) -> bytes:
+    def _check_limits(self, state: ChannelState, more: Minor) -> None:
+        life, most = state.life, self._party.config.max_exposure
+        if most is not None and state.exposure + more > most:
+            raise ExposureError(
+                f"{state.channel_id} owes {state.exposure} already, and at most {most} "
+                "is taken on one channel; withdraw a part, or open another one"
+            )
+        if (
+            life is not None
+            and self._means.now_unix_s() > life.expires_unix_s + EXPIRY_GRACE_S
+        ):
+            raise ChannelFrozenError(f"the time of {state.channel_id} is over")
+
+    async def _accept(
+        self, state: ChannelState, proposal: SignedState, *, paid: Minor, interim: bool
+    ) -> bytes:
         tracer, update = self._party.tracer, proposal.update
-        check_next(state, update)
+        check_next(state, update, paid=paid)
         with tracer.trace_signature_verification(state.channel_id):
             digest = state_digest(state.terms, update)
             signature = recover(digest, proposal.payer_signature)
-            state = apply(state, Propose(update, signature)).state
+            state = apply(state, Propose(update, signature, paid)).state
         with tracer.trace_channel_update(state.channel_id, update.nonce) as span:
             counter_signature = self._party.sign(state.terms, update)
             state = apply(state, CounterSign(counter_signature)).state
-            answer = await self._ledger.save(state, Role.PAYEE)
+            answer = await self._ledger.save(
+                state,
+                Role.PAYEE,
+                interim=interim,
+                trace_context=TraceCarrier.inject().traceparent or None,
+            )
             tracer.record_state(span, answer, update.nonce)
         return answer
 

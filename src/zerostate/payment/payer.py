@@ -1,47 +1,29 @@
-"""The paying end: open a channel, pay on it."""
+"""The paying end: pay on a channel, at once or while a task goes on."""
 
-import secrets
+import logging
 from typing import Final, final
 
-import trio
-
 from zerostate.errors import (
+    ChannelFrozenError,
+    P2PError,
     PaymentError,
     PriceError,
     RemoteError,
-    RequestTimeoutError,
-    SignatureError,
 )
-from zerostate.evidence.channel import (
-    OPENING,
-    SALT_BYTES,
-    ChannelTerms,
-    ChannelUpdate,
-    SignedState,
-    decode_state,
-    open_terms,
-    state_digest,
-    with_payee,
-)
-from zerostate.evidence.ethereum import recover
+from zerostate.evidence.channel import ChannelUpdate, decode_state
 from zerostate.evidence.receipt import receipt_sha256
-from zerostate.ids import ChannelId, PeerId, TaskId
+from zerostate.ids import ChannelId, TaskId
 from zerostate.payment import wire
-from zerostate.payment.ledger import Ledger, agreed_bytes
-from zerostate.payment.model import Counterparty, Payment
-from zerostate.payment.party import Party
-from zerostate.payment.state import (
-    BindPayee,
-    ChannelState,
-    CounterSign,
-    Propose,
-    apply,
-    check_next,
-    new_channel,
-    payment_update,
-)
+from zerostate.payment.ledger import agreed_bytes
+from zerostate.payment.means import Means
+from zerostate.payment.model import Payment
+from zerostate.payment.proposing import counter_signed, proposed
+from zerostate.payment.state import ChannelState, payment_update
 from zerostate.payment.store import PaymentRow, PaymentStatus, Role
+from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
+
+_log: Final = logging.getLogger(__name__)
 
 
 @final
@@ -52,37 +34,39 @@ class Payer:
     nonce: it is sent again, the same bytes, until the payee's signature is here.
     """
 
-    def __init__(
-        self, party: Party, ledger: Ledger, counterparty: Counterparty
-    ) -> None:
-        self._party: Final = party
-        self._ledger: Final = ledger
-        self._counterparty: Final = counterparty
-
-    async def open_channel(
-        self, peer_id: PeerId, deposit: Minor, *, needed: Minor | None = None
-    ) -> ChannelId:
-        """See `ChannelManager.open_channel`."""
-        self._party.check_deposit(deposit)
-        if peer_id == self._party.peer_id:
-            raise PaymentError("a channel with oneself")
-        async with self._ledger.locks.hold(peer_id):
-            least = deposit if needed is None else needed
-            found = await self._usable_channel(peer_id, least)
-            if found is not None and found.is_open:
-                return found.channel_id
-            if found is None:
-                await self._check_room(peer_id)
-                found = new_channel(self._new_terms(peer_id, deposit))
-            with self._party.tracer.trace_open_channel(found.channel_id, peer_id):
-                await self._open(found)
-        return found.channel_id
+    def __init__(self, means: Means) -> None:
+        self._means: Final = means
+        self._party: Final = means.party
+        self._ledger: Final = means.ledger
 
     async def pay(
         self, channel_id: ChannelId, amount: Minor, *, task_id: TaskId, receipt: bytes
     ) -> Payment:
         """See `ChannelManager.pay`."""
-        receipt_hash = receipt_sha256(receipt)
+        names = receipt_sha256(receipt)
+        return await self.pay_for(channel_id, amount, task_id=task_id, names=names)
+
+    async def pay_for(
+        self,
+        channel_id: ChannelId,
+        amount: Minor,
+        *,
+        task_id: TaskId,
+        names: str,
+        interim: bool = False,
+    ) -> Payment:
+        """Pay until a task has been paid `amount` in all.
+
+        Args:
+            channel_id: Where to pay, if nothing was paid for the task yet.
+            amount: What was then paid for it.
+            task_id: The task.
+            names: SHA-256 of its receipt; of its manifest while it is interim.
+            interim: The task goes on, and more may be paid for it.
+
+        Raises:
+            As `ChannelManager.pay`.
+        """
         async with self._ledger.locks.hold(task_id):
             begun = await self._ledger.store.payment(task_id)
             if begun is not None:
@@ -92,91 +76,63 @@ class Payer:
                 begun = await self._ledger.store.payment(task_id)
                 state = await self._ledger.load(channel_id, Role.PAYER)
                 if begun is not None:
-                    return await self._finish(state, begun, amount, receipt_hash)
+                    done = await self._finish(state, begun, amount, names)
+                    if done is not None:
+                        return done
+                    begun = await self._ledger.store.payment(task_id)
+                    state = await self._ledger.load(channel_id, Role.PAYER)
                 if state.proposed is not None:
                     state = await self._finish_earlier(state, state.proposed.update)
+                self._check_time(state)
+                paid = decode_state(begun.state).update.amount if begun else Minor(0)
                 update = payment_update(
-                    state, amount, task_id=task_id, receipt_sha256=receipt_hash
+                    state, amount, task_id=task_id, receipt_sha256=names, paid=paid
                 )
-                return _payment(await self._transact(state, update))
+                return _payment(
+                    await self._transact(state, update, paid=paid, interim=interim)
+                )
 
-    async def _usable_channel(
-        self, peer_id: PeerId, needed: Minor
-    ) -> ChannelState | None:
-        rows = await self._ledger.store.channels(peer_id=peer_id, role=Role.PAYER)
-        for row in rows:
-            async with self._ledger.locks.hold(row.channel_id):
-                state = await self._ledger.load(row.channel_id, Role.PAYER)
-                if await self._spendable(state) >= needed:
-                    return state
-        return None
-
-    async def _spendable(self, state: ChannelState) -> Minor:
+    async def finish_in_flight(self, state: ChannelState) -> None:
+        """Try to have the update in flight counter-signed; only with the lock held."""
         if state.proposed is None or state.proposed.update.task_id is None:
-            return state.balance_payer
-        payment = await self._ledger.store.payment(state.proposed.update.task_id)
-        if payment is not None and payment.status is PaymentStatus.REFUSED:
-            return Minor(0)
-        return Minor(state.balance_payer - state.proposed.update.amount)
-
-    async def _check_room(self, peer_id: PeerId) -> None:
-        in_all, with_peer = await self._ledger.store.count_channels(peer_id)
-        config = self._party.config
-        if in_all >= config.max_channels or with_peer >= config.max_channels_per_peer:
-            raise PaymentError(
-                f"{in_all} channels, {with_peer} of them with {peer_id}: as many as "
-                "payment.max_channels or payment.max_channels_per_peer allows"
-            )
-
-    def _new_terms(self, peer_id: PeerId, deposit: Minor) -> ChannelTerms:
-        return ChannelTerms(
-            chain_id=self._party.config.chain_id,
-            contract=self._party.config.contract,
-            payer=self._party.peer_id,
-            payer_address=self._party.key.address,
-            payer_binding=self._party.binding,
-            payee=peer_id,
-            deposit=deposit,
-            salt=secrets.token_bytes(SALT_BYTES),
-        )
-
-    async def _open(self, state: ChannelState) -> ChannelState:
-        state = await self._proposed(state, OPENING)
-        proposal = await self._ledger.save(state, Role.PAYER)
-        body = wire.encode_channel_open(wire.Opening(proposal))
+            return
         try:
-            reply = await self._request(state.terms.payee, wire.CHANNEL_OPEN, body)
-        except RemoteError:
-            # State 0 pays nothing, so a refused one may be forgotten.
-            await self._ledger.forget_opening(state.channel_id)
-            raise
-        opened = decode_state(wire.decode_channel_opened(reply))
-        binding = open_terms(opened.terms).payee_binding
-        bound = apply(state, BindPayee(with_payee(state.terms, binding))).state
-        return await self._counter_signed(bound, opened)
+            await self._finish_earlier(state, state.proposed.update)
+        except (P2PError, PaymentError) as exc:
+            _log.info("%s: what is in flight stays so: %s", state.channel_id, exc)
 
     async def _finish(
-        self, state: ChannelState, begun: PaymentRow, amount: Minor, receipt_hash: str
-    ) -> Payment:
+        self, state: ChannelState, begun: PaymentRow, amount: Minor, names: str
+    ) -> Payment | None:
+        """Return the payment that was begun, finished; None: another one is to follow."""
         update = decode_state(begun.state).update
-        if (update.amount, update.receipt_sha256) != (amount, receipt_hash):
+        same = (update.amount, update.receipt_sha256) == (amount, names)
+        if not (same or begun.interim):
             raise PriceError(
                 f"{begun.task_id} is being paid already, with {update.amount} for "
                 f"receipt {update.receipt_sha256[:16]}…; nothing was paid again"
             )
         if begun.status is PaymentStatus.AGREED:
+            if not same:
+                return None
             return Payment(
                 begun.channel_id, amount, begun.nonce, begun.task_id, begun.state
             )
-        return _payment(await self._transact(state, update))
+        if same:
+            done = await self._transact(state, update, interim=begun.interim)
+            return _payment(done)
+        await self._finish_earlier(state, update)
+        return None
 
     async def _finish_earlier(
         self, state: ChannelState, update: ChannelUpdate
     ) -> ChannelState:
         if update.task_id is None:
             raise PaymentError(f"{state.channel_id} is not open yet")
+        row = await self._ledger.store.payment(update.task_id)
+        interim = row is not None and row.interim
         try:
-            return await self._transact(state, update)
+            return await self._transact(state, update, interim=interim)
         except RemoteError as exc:
             raise PaymentError(
                 f"{state.channel_id} cannot be used before the payee signs nonce "
@@ -185,7 +141,12 @@ class Payer:
             ) from exc
 
     async def _transact(
-        self, state: ChannelState, update: ChannelUpdate
+        self,
+        state: ChannelState,
+        update: ChannelUpdate,
+        *,
+        paid: Minor = Minor(0),  # noqa: B008  # a NewType of an int
+        interim: bool,
     ) -> ChannelState:
         tracer = self._party.tracer
         task_id = update.task_id
@@ -194,51 +155,36 @@ class Payer:
         with tracer.trace_payment(
             state.channel_id, update.amount, update.nonce, task_id
         ) as span:
-            state = await self._proposed(state, update)
-            body = await self._send_update(state)
+            state = proposed(self._party, state, update, paid=paid)
+            body = await self._send_update(state, interim=interim)
             answer = decode_state(wire.decode_payment_accepted(body))
-            state = await self._counter_signed(state, answer)
+            state = counter_signed(state, answer)
+            await self._ledger.save(state, Role.PAYER, interim=interim)
             tracer.record_state(span, agreed_bytes(state), update.nonce)
         return state
 
-    async def _send_update(self, state: ChannelState) -> bytes:
-        body = wire.encode_payment_update(await self._ledger.save(state, Role.PAYER))
+    async def _send_update(self, state: ChannelState, *, interim: bool) -> bytes:
+        saved = await self._ledger.save(
+            state,
+            Role.PAYER,
+            interim=interim,
+            trace_context=TraceCarrier.inject().traceparent or None,
+        )
+        body = wire.encode_payment_update(saved)
         try:
-            return await self._request(state.terms.payee, wire.PAYMENT_UPDATE, body)
+            return await self._means.request(
+                state.terms.payee, wire.PAYMENT_UPDATE, body
+            )
         except RemoteError:
-            await self._ledger.refuse(state)
+            await self._ledger.refuse(state, interim=interim)
             raise
 
-    async def _proposed(
-        self, state: ChannelState, update: ChannelUpdate
-    ) -> ChannelState:
-        """Return `state` with `update` in flight; signs only what is not signed yet."""
-        if state.proposed is not None:
-            return state
-        check_next(state, update)
-        signature = self._party.sign(state.terms, update)
-        return apply(state, Propose(update, signature)).state
-
-    async def _counter_signed(
-        self, state: ChannelState, answer: SignedState
-    ) -> ChannelState:
-        """Check the payee's signature in `answer` and make the agreed state durable."""
-        if state.proposed is None or answer.update != state.proposed.update:
-            raise SignatureError("the payee answered with another state")
-        digest = state_digest(state.terms, answer.update)
-        signature = recover(digest, answer.payee_signature)
-        state = apply(state, CounterSign(signature)).state
-        await self._ledger.save(state, Role.PAYER)
-        return state
-
-    async def _request(self, peer_id: PeerId, message_type: str, body: bytes) -> bytes:
-        timeout_s = self._party.config.request_timeout_s
-        with trio.move_on_after(timeout_s):
-            return await self._counterparty.request(peer_id, message_type, body)
-        raise RequestTimeoutError(
-            f"{peer_id} did not answer {message_type} within {timeout_s:g} s; the same "
-            "call sends the same state again"
-        )
+    def _check_time(self, state: ChannelState) -> None:
+        life = state.life
+        if life is not None and self._means.now_unix_s() >= life.expires_unix_s:
+            raise ChannelFrozenError(
+                f"the time of {state.channel_id} is over; open another channel"
+            )
 
 
 def _payment(state: ChannelState) -> Payment:

@@ -159,6 +159,11 @@ def encode_funded_seen(channel_id: ChannelId) -> bytes:
     return pb.ChannelFundedSeen(channel_id=_raw(channel_id)).SerializeToString()
 
 
+def decode_funded_seen(body: bytes) -> ChannelId:
+    """Return the channel that it names, or raise `WireError`."""
+    return _channel_id(_parse(pb.ChannelFundedSeen, body).channel_id)
+
+
 def encode_channel_close(channel_id: ChannelId, proposal: SignedFinal) -> bytes:
     """Return the body of ``channel_close``."""
     return pb.ChannelClose(

@@ -1,0 +1,116 @@
+"""Following the contract's events, across restarts and reorganisations."""
+
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import Final, final
+
+import trio
+
+from zerostate.errors import ReorganisedError
+from zerostate.payment.chain import BlockHash, BlockRef, ChainEvent
+from zerostate.payment.means import NEWEST, Means
+
+STEP_BLOCKS: Final = 256
+"""Blocks between the places to which one goes back when the chain was reorganised: no
+chain that anybody uses drops so many."""
+
+_HEAD: Final = "head"
+_BEFORE: Final = ("older", "oldest")
+
+_log: Final = logging.getLogger(__name__)
+
+
+@final
+class Follower:
+    """Reads the contract's events, each at least once, in order.
+
+    How far it is, is durable. What it has told may be told again, after a crash or a
+    reorganisation: whoever listens looks at the chain, not at the event alone.
+
+    Attributes:
+        rewinds: How often blocks that were read were dropped from the chain.
+    """
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._anchoring = trio.Lock()
+        self.rewinds = 0
+
+    async def anchor(self) -> None:
+        """Begin at the newest block, if this was never done: no channel is older."""
+        async with self._anchoring:
+            if not await self._places():
+                head = await self._means.onchain.chain.head()
+                places = dict.fromkeys((_HEAD, *_BEFORE), head.block)
+                await self._means.ledger.store.write(lambda conn: _save(conn, places))
+
+    async def follow(self, tell: Callable[[ChainEvent], Awaitable[None]]) -> None:
+        """Tell all events that are new, up to the newest block.
+
+        Raises:
+            ChainError: The node does not answer as it should; the next call goes on
+                where this one was.
+            StoreError: The place could not be kept.
+        """
+        await self.anchor()
+        places = await self._places()
+        while True:
+            since = places[_HEAD]
+            try:
+                page = await self._means.onchain.chain.events(since, depth=NEWEST)
+            except ReorganisedError:
+                places = await self._rewound(places)
+                continue
+            for event in page.events:
+                await tell(event)
+            if page.until == since:
+                return
+            places = _moved(places, page.until)
+            await self._keep(places)
+
+    async def first(self) -> BlockRef | None:
+        """Return the oldest place that is remembered."""
+        return (await self._places()).get(_BEFORE[-1])
+
+    async def _rewound(self, places: dict[str, BlockRef]) -> dict[str, BlockRef]:
+        self.rewinds += 1
+        for name in _BEFORE:
+            try:
+                await self._means.onchain.chain.events(places[name], depth=NEWEST)
+            except ReorganisedError:
+                continue
+            _log.warning("the chain was reorganised: back to %s", places[name])
+            places = places | {_HEAD: places[name]}
+            await self._keep(places)
+            return places
+        raise ReorganisedError(
+            f"block {places[_BEFORE[-1]].number} is not what it was; is this another "
+            "chain than before?"
+        )
+
+    async def _keep(self, places: dict[str, BlockRef]) -> None:
+        await self._means.ledger.store.write(lambda conn: _save(conn, places))
+
+    async def _places(self) -> dict[str, BlockRef]:
+        rows = await self._means.ledger.store.read(
+            lambda conn: conn.execute("SELECT * FROM cursors").fetchall()
+        )
+        return {
+            name: BlockRef(number, BlockHash(block_hash))
+            for name, number, block_hash in rows
+        }
+
+
+def _moved(places: dict[str, BlockRef], until: BlockRef) -> dict[str, BlockRef]:
+    older, oldest = _BEFORE
+    if until.number - places[older].number >= STEP_BLOCKS:
+        return {_HEAD: until, older: places[_HEAD], oldest: places[older]}
+    return places | {_HEAD: until}
+
+
+def _save(connection: sqlite3.Connection, places: dict[str, BlockRef]) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)",
+        [(name, block.number, block.hash) for name, block in places.items()],
+    )

@@ -1,0 +1,212 @@
+"""The loop that follows the chain and looks after this peer's channels."""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final, final
+
+import trio
+
+from zerostate.errors import (
+    ChannelNotFoundError,
+    OverloadedError,
+    PaymentError,
+    ReorganisedError,
+    ZeroStateError,
+)
+from zerostate.ids import ChannelId, PeerId
+from zerostate.payment import wire
+from zerostate.payment.chain import (
+    ChainEvent,
+    Challenged,
+    Claimed,
+    Closing,
+    Settled,
+    Withdrawn,
+)
+from zerostate.payment.closing import Closing as Closer
+from zerostate.payment.disputing import Disputing
+from zerostate.payment.following import Follower
+from zerostate.payment.lifecycle import Phase
+from zerostate.payment.lives import any_live, to_tend
+from zerostate.payment.means import Means
+from zerostate.payment.store import Role
+from zerostate.payment.tending import Tending
+from zerostate.payment.withdrawing import Withdrawing
+
+MAX_TENDED: Final = 64
+"""Channels that are looked after in one turn; the others wait for the next ones."""
+
+MAX_WISHES: Final = 256
+"""What counterparties asked for and is not done yet; more is refused."""
+
+VANISHED_TURNS: Final = 16
+"""Turns between two looks for transactions that a reorganisation dropped."""
+
+RETRY_TURNS: Final = 10
+"""How many turns a channel is left alone after something failed for it."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+@final
+class Watching:
+    """Follows the chain and tends the channels, each in a task of its own.
+
+    Attributes:
+        failures: What went wrong in the background, by error code. All of it is tried
+            again.
+    """
+
+    def __init__(  # noqa: PLR0917  # one for each operation
+        self,
+        means: Means,
+        follower: Follower,
+        tending: Tending,
+        disputing: Disputing,
+        closing: Closer,
+        withdrawing: Withdrawing,
+    ) -> None:
+        self._means: Final = means
+        self._follower: Final = follower
+        self._tending: Final = tending
+        self._disputing: Final = disputing
+        self._closing: Final = closing
+        self._withdrawing: Final = withdrawing
+        self._wishes: deque[wire.Wanted] = deque()
+        self._busy: dict[ChannelId, float] = {}
+        self._is_running = False
+        self._turns = 0
+        self.failures: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Go on until cancelled. Once at a time; does nothing where there is no chain."""
+        if self._means.chain is None:
+            await trio.sleep_forever()
+        if self._is_running:
+            raise RuntimeError("it is running already")
+        self._is_running = True
+        try:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await self._guarded("turn", lambda: self._turn(nursery))
+                    await trio.sleep(self._means.poll_s)
+        finally:
+            self._is_running = False
+
+    async def on_channel_request(self, author: PeerId, body: bytes) -> bytes:
+        """See `ChannelManager.on_channel_request`."""
+        wanted = wire.decode_channel_request(body)
+        held = await self._means.look(wanted.channel_id, peer_id=author)
+        held.require(Role.PAYER)
+        if not self._is_running:
+            raise PaymentError("this peer does not look after its channels now; retry")
+        if wanted not in self._wishes:
+            if len(self._wishes) >= MAX_WISHES:
+                raise OverloadedError(f"{MAX_WISHES} wishes wait already")
+            self._wishes.append(wanted)
+        return wire.encode_channel_requested(wanted.channel_id)
+
+    async def _turn(self, nursery: trio.Nursery) -> None:
+        store, now_s = self._means.ledger.store, self._means.now_unix_s()
+        if not await store.read(any_live):
+            return
+        self._turns += 1
+
+        async def tell(event: ChainEvent) -> None:
+            await self._heard(nursery, event)
+
+        await self._follower.follow(tell)
+        while self._wishes:
+            self._grant(nursery, self._wishes.popleft())
+        for channel_id in await store.read(
+            lambda conn: to_tend(conn, now_s, limit=MAX_TENDED)
+        ):
+            self._tend(nursery, channel_id)
+        if self._turns % VANISHED_TURNS == 0:
+            await self._look_for_vanished()
+
+    async def _heard(self, nursery: trio.Nursery, event: ChainEvent) -> None:
+        fact = event.fact
+        if isinstance(fact, Claimed):
+            return
+        channel_id = fact.channel_id
+        try:
+            async with self._means.held(channel_id) as held:
+                life = replace(held.life, tx_hash=event.tx_hash)
+                if isinstance(fact, Settled):
+                    life = life.frozen(Phase.DISPUTED)
+                await held.keep(life)
+        except (ChannelNotFoundError, PaymentError):
+            return  # another's channel: the contract is everybody's
+        if isinstance(fact, Closing | Challenged):
+            self._start(nursery, "dispute", lambda: self._disputing.dispute(channel_id))
+        elif isinstance(fact, Withdrawn):
+            self._start(
+                nursery, "withdrawal", lambda: self._withdrawing.seen(channel_id)
+            )
+        elif isinstance(fact, Settled):
+            self._busy.pop(channel_id, None)
+            self._tend(nursery, channel_id)
+
+    def _tend(self, nursery: trio.Nursery, channel_id: ChannelId) -> None:
+        if self._busy.get(channel_id, 0.0) > trio.current_time():
+            return
+        self._busy[channel_id] = float("inf")
+
+        async def tend() -> None:
+            ok = await self._guarded("tending", lambda: self._tending.tend(channel_id))
+            pause_s = 0.0 if ok else RETRY_TURNS * self._means.poll_s
+            self._busy.pop(channel_id, None)
+            if pause_s:
+                self._busy[channel_id] = trio.current_time() + pause_s
+
+        nursery.start_soon(tend)
+
+    def _grant(self, nursery: trio.Nursery, wanted: wire.Wanted) -> None:
+        if wanted.wish is wire.Wish.CLOSE:
+            self._start(
+                nursery, "close", lambda: self._closing.close(wanted.channel_id)
+            )
+        else:
+            self._start(
+                nursery,
+                "withdrawal",
+                lambda: self._withdrawing.withdraw(
+                    wanted.channel_id,
+                    to_payer=wanted.to_payer,
+                    to_payee=wanted.to_payee,
+                ),
+            )
+
+    def _start(
+        self,
+        nursery: trio.Nursery,
+        what: str,
+        work: Callable[[], Awaitable[object]],
+    ) -> None:
+        nursery.start_soon(self._guarded, what, work)
+
+    async def _look_for_vanished(self) -> None:
+        try:
+            gone = await self._means.onchain.chain.vanished()
+        except ReorganisedError as exc:
+            _log.warning("%s", exc)
+            return
+        for tx_hash in gone:
+            _log.warning("%s was confirmed, and is gone; it was sent again", tx_hash)
+
+    async def _guarded(self, what: str, work: Callable[[], Awaitable[object]]) -> bool:
+        """Return whether it was done; what failed is logged, counted, tried again."""
+        try:
+            await work()
+        except ZeroStateError as exc:
+            self.failures[exc.code] += 1
+            _log.warning("%s failed, and is tried again: %s", what, exc)
+            return False
+        except Exception:  # noqa: BLE001  # the task's top: logged and counted
+            self.failures["internal"] += 1
+            _log.exception("%s failed", what)
+            return False
+        return True
