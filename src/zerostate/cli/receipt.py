@@ -1,5 +1,6 @@
 """Verifies a receipt from files: signatures, hashes, terms, and by running it again."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ from zerostate.errors import (
     EvidenceError,
     InputFileError,
 )
+from zerostate.units import NS_PER_S
 
 if TYPE_CHECKING:
     from zerostate.evidence.receipt import Receipt
+    from zerostate.evidence.witness import ReceiptWitness
     from zerostate.execution.rerun import RerunVerdict, Verdict
 
 # Nothing heavy is imported above: this is loaded for --help, too.
@@ -47,6 +50,8 @@ class ProofFiles:
     module: Path | None = None
     input: Path | None = None
     output: Path | None = None
+    witness: Path | None = None
+    """What a witness has signed about the receipt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,8 @@ class ReceiptVerdict:
     """None if it is none, or not signed as it says."""
     rerun: "RerunVerdict | None"
     """None if it was not asked for, or the rest contradicts the receipt already."""
+    witness: "ReceiptWitness | None" = None
+    """Who has seen the receipt, and when; None if that was not named, or is wrong."""
 
     @property
     def exit_code(self) -> int:
@@ -73,6 +80,7 @@ class ReceiptVerdict:
             "verdict": self.verdict,
             "reasons": list(self.reasons),
             "receipt": None if self.receipt is None else asdict(self.receipt),
+            "witness": None if self.witness is None else asdict(self.witness),
             "rerun": None
             if run is None
             else {
@@ -92,6 +100,13 @@ class ReceiptVerdict:
             width = max(map(len, facts))
             for name, value in facts.items():
                 yield f"  {name.ljust(width)}  {one_line(str(value))}", False
+        if self.witness is not None:
+            seen_s = self.witness.seen_unix_ns // NS_PER_S
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seen_s))
+            yield (
+                f"{self.witness.witness} signed that it saw the receipt at {at}.",
+                False,
+            )
         is_run_again = self.rerun is not None and self.rerun.run is not None
         how = " by running it again" if is_run_again else ""
         yield f"The receipt is {self.verdict}{how}.", self.verdict == "contradicted"
@@ -102,7 +117,8 @@ class ReceiptVerdict:
 def verify(files: ProofFiles, *, rerun: bool) -> ReceiptVerdict:
     """Say whether a receipt holds against what else is there.
 
-    Without `rerun`, signatures, hashes, limits, price and times are checked. With it,
+    Without `rerun`, signatures (also the witness's, if its statement is named), hashes,
+    limits, price and times are checked. With it,
     the module is then run here, in a confined worker process, and must end the same.
 
     Raises:
@@ -111,6 +127,7 @@ def verify(files: ProofFiles, *, rerun: bool) -> ReceiptVerdict:
         UnsupportedPlatformError: `rerun` is possible on Linux only.
         WorkerLostError: No worker process could be started.
     """
+    from zerostate.evidence.witness import open_witness
     from zerostate.execution.receipt_check import check_receipt
 
     if rerun and (files.module is None or files.input is None):
@@ -120,6 +137,8 @@ def verify(files: ProofFiles, *, rerun: bool) -> ReceiptVerdict:
     module = _read_if_named("module", files.module)
     task_input = _read_if_named("input", files.input)
     output = _read_if_named("output", files.output)
+    statement = _read_if_named("witness", files.witness)
+    seen: ReceiptWitness | None = None
     try:
         check = check_receipt(
             receipt,
@@ -130,22 +149,36 @@ def verify(files: ProofFiles, *, rerun: bool) -> ReceiptVerdict:
         )
     except (EnvelopeError, EvidenceError) as exc:
         return _verdict("contradicted", (f"receipt: {exc}",))
-    if check.problems:
-        return _verdict("contradicted", check.problems, check.receipt)
+    problems = check.problems
+    if statement is not None:
+        try:
+            seen = open_witness(statement, receipt=receipt)
+        except (EnvelopeError, EvidenceError) as exc:
+            problems += (f"witness: {exc}",)
+    if problems:
+        return _verdict("contradicted", problems, check.receipt, witness=seen)
     if not rerun or module is None or task_input is None:
-        return _verdict("confirmed", (), check.receipt)
+        return _verdict("confirmed", (), check.receipt, witness=seen)
     again = _run_again(receipt, manifest, module, task_input)
-    return _verdict(again.verdict, again.reasons, check.receipt, again)
+    return _verdict(
+        again.verdict, again.reasons, check.receipt, rerun=again, witness=seen
+    )
 
 
 def _verdict(
     verdict: "Verdict",
     reasons: tuple[str, ...],
     receipt: "Receipt | None" = None,
+    *,
     rerun: "RerunVerdict | None" = None,
+    witness: "ReceiptWitness | None" = None,
 ) -> ReceiptVerdict:
     return ReceiptVerdict(
-        verdict=verdict, reasons=reasons, receipt=receipt, rerun=rerun
+        verdict=verdict,
+        reasons=reasons,
+        receipt=receipt,
+        rerun=rerun,
+        witness=witness,
     )
 
 

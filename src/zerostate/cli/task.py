@@ -143,6 +143,15 @@ def verify(
         Path | None,
         typer.Option("--output", metavar="FILE", readable=False, help="The output."),
     ] = None,
+    witness: Annotated[
+        Path | None,
+        typer.Option(
+            "--witness",
+            metavar="FILE",
+            readable=False,
+            help="What a witness has signed about it.",
+        ),
+    ] = None,
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Run the module here, and compare.")
     ] = False,
@@ -159,6 +168,7 @@ def verify(
         module=module,
         input=task_input,
         output=output,
+        witness=witness,
     )
     try:
         found = verify_files(files, rerun=rerun)

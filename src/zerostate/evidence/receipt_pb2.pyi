@@ -49,3 +49,15 @@ class Receipt(_message.Message):
     price: int
     trap: str
     def __init__(self, task_id: _Optional[str] = ..., trace_id: _Optional[bytes] = ..., guild_id: _Optional[str] = ..., requester: _Optional[str] = ..., executor: _Optional[str] = ..., manifest_sha256: _Optional[bytes] = ..., module_sha256: _Optional[bytes] = ..., input_sha256: _Optional[bytes] = ..., output_sha256: _Optional[bytes] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., fuel_used: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., cpu_time_ns: _Optional[int] = ..., wall_time_ns: _Optional[int] = ..., started_unix_ns: _Optional[int] = ..., ended_unix_ns: _Optional[int] = ..., engine_version: _Optional[str] = ..., engine_config_sha256: _Optional[bytes] = ..., price: _Optional[int] = ..., trap: _Optional[str] = ...) -> None: ...
+
+class ReceiptWitness(_message.Message):
+    __slots__ = ("receipt_sha256", "task_id", "executor", "seen_unix_ns")
+    RECEIPT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    SEEN_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    receipt_sha256: bytes
+    task_id: str
+    executor: str
+    seen_unix_ns: int
+    def __init__(self, receipt_sha256: _Optional[bytes] = ..., task_id: _Optional[str] = ..., executor: _Optional[str] = ..., seen_unix_ns: _Optional[int] = ...) -> None: ...

@@ -37,6 +37,7 @@ from zerostate.node.task import Requester
 from zerostate.node.task_commands import TaskCommands
 from zerostate.node.tracing import NodeTracer
 from zerostate.node.vitals import take_vitals
+from zerostate.node.witnessing import WITNESSES, Witness
 from zerostate.p2p import P2PTracer, PeerNode, open_peer_node
 from zerostate.p2p.host import HostOpener
 from zerostate.p2p.tasks import open_background
@@ -222,6 +223,8 @@ async def open_layers(
             )
             Executor(peers, guilds, runner, terms=terms, earnings=earnings)
             channels.expects = earnings.of
+        if WITNESSES in config.capabilities:
+            Witness(peers, guilds, identity, clock)
         peers.discovery.advertise(config.capabilities)
         history = await stack.enter_async_context(
             open_history(config.data_dir / HISTORY_NAME)

@@ -29,6 +29,9 @@ MANIFEST_NAME: Final = "manifest"
 OUTPUT_NAME: Final = "output"
 """File with the output, as it came."""
 
+WITNESS_NAME: Final = "witness"
+"""File with what a witness has signed about the receipt, as it came."""
+
 RECORD_NAME: Final = "record"
 """File with what the node tells of a task that was submitted to it."""
 
@@ -83,17 +86,17 @@ class TaskArchive:
             self._keep, task_id, files, limiter=self._one_at_a_time
         )
 
-    async def keep_record(self, task_id: TaskId, data: bytes) -> None:
-        """Keep `data` of a task, beside what proves it or alone.
+    async def add(self, task_id: TaskId, name: str, data: bytes) -> None:
+        """Write one more file of a task, in the place of one with that name.
 
         If it cannot be kept, the log says why.
         """
         await trio.to_thread.run_sync(
-            self._keep_record, task_id, data, limiter=self._one_at_a_time
+            self._add, task_id, name, data, limiter=self._one_at_a_time
         )
 
     async def record(self, task_id: TaskId) -> bytes | None:
-        """Return what `keep_record` was given for a task; None if it is not there.
+        """Return the file `RECORD_NAME` of a task; None if it is not there.
 
         Raises:
             StoreUnavailableError: It cannot be read.
@@ -104,21 +107,21 @@ class TaskArchive:
             _read_record, path, limiter=self._one_at_a_time
         )
 
-    def _keep_record(self, task_id: TaskId, data: bytes) -> None:
+    def _add(self, task_id: TaskId, name: str, data: bytes) -> None:
         if task_id not in self._sizes:
-            self._keep(task_id, {RECORD_NAME: data})
+            self._keep(task_id, {name: data})
             return
         # The youngest now, so that it does not make room for itself.
         held = self._sizes.pop(task_id)
         self._make_room(held + len(data))
         self._sizes[task_id] = held + len(data)
         place = self._directory / task_id
-        draft = place / (RECORD_NAME + _DRAFT)
+        draft = place / (name + _DRAFT)
         try:
             _write(draft, data)
-            draft.replace(place / RECORD_NAME)
+            draft.replace(place / name)
         except OSError as exc:
-            _logger.warning("what came of %s is not kept: %s", task_id, exc)
+            _logger.warning("%s of %s is not kept: %s", name, task_id, exc)
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
 

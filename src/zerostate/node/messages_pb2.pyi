@@ -86,6 +86,18 @@ class TaskResult(_message.Message):
     receipt: bytes
     def __init__(self, task_id: _Optional[str] = ..., outcome: _Optional[str] = ..., message: _Optional[str] = ..., output: _Optional[bytes] = ..., receipt: _Optional[bytes] = ...) -> None: ...
 
+class ReceiptShown(_message.Message):
+    __slots__ = ("receipt",)
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    receipt: bytes
+    def __init__(self, receipt: _Optional[bytes] = ...) -> None: ...
+
+class ReceiptSeen(_message.Message):
+    __slots__ = ("statement",)
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    statement: bytes
+    def __init__(self, statement: _Optional[bytes] = ...) -> None: ...
+
 class Ack(_message.Message):
     __slots__ = ("duplicate",)
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]

@@ -35,6 +35,8 @@ class TaskReport:
     receipt: Receipt | None = None
     receipt_verified: bool = False
     """Whether the receipt proves this very task, recomputed from its signed bytes."""
+    witness: PeerId | None = None
+    """Who has signed that it saw the receipt, and has no part in the task."""
     kept_in: Path | None = None
     """Where receipt, manifest and output are; see `zerostate.node.archive`."""
     payment: PaymentReport | None = None
@@ -62,7 +64,11 @@ class TaskReport:
     def _receipt_json(self) -> dict[str, object] | None:
         if self.receipt is None:
             return None
-        return {**asdict(self.receipt), "verified": self.receipt_verified}
+        return {
+            **asdict(self.receipt),
+            "verified": self.receipt_verified,
+            "witness": self.witness,
+        }
 
 
 def _sha256(output: bytes | None) -> str | None:

@@ -26,6 +26,7 @@ from zerostate.node.archive import (
     MANIFEST_NAME,
     OUTPUT_NAME,
     RECEIPT_NAME,
+    WITNESS_NAME,
     TaskArchive,
 )
 from zerostate.node.bidding import Choice
@@ -40,12 +41,13 @@ from zerostate.node.progress import Progress
 from zerostate.node.report import TaskReport
 from zerostate.node.submission import TaskFiles, TaskSubmission, read_files
 from zerostate.node.tracing import NodeTracer, TaskNotes
+from zerostate.node.witnessing import WITNESSES, ask_witnesses
 from zerostate.p2p import Message, PeerNode
 from zerostate.payment import ChannelManager, PaymentTracer
 from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
 
-WANTED: Final = (EXECUTES, "witness")
+WANTED: Final = (EXECUTES, WITNESSES)
 """Capabilities that a requester asks its guild for, beside those of the task."""
 
 _logger: Final = logging.getLogger("zerostate.node")
@@ -154,6 +156,7 @@ class Requester:
                 result = await self._result(guild, engagement, task)
             except ExecutionError as failure:
                 await self._pay_for(failure, engagement, task)
+                await self._have_witnessed(failure.receipt, guild, task)
                 raise
         finally:
             self._engagements.release(report.task_id)
@@ -163,6 +166,7 @@ class Requester:
         finally:
             # Neither has to wait for the other to go well: the work is done.
             await self._keep_output(task.submission, result.output)
+        await self._have_witnessed(result.receipt, guild, task)
 
     async def _engage(
         self, guild: Membership, files: TaskFiles, task: _Task
@@ -281,6 +285,21 @@ class Requester:
         except ZeroStateError as exc:
             _logger.warning("%s failed, and is not paid: %s", report.task_id, exc)
             await task.progress("payment.failed", f"not paid: {exc}")
+
+    async def _have_witnessed(
+        self, receipt: bytes | None, guild: Membership, task: _Task
+    ) -> None:
+        """Keep a witness's signature of the receipt, if there is a witness that signs."""
+        report = task.report
+        if not receipt or not report.receipt_verified:
+            return
+        seen = await ask_witnesses(self._peers, guild, receipt)
+        if seen is None:
+            return
+        statement, found = seen
+        report.witness = found.witness
+        await self._archive.add(report.task_id, WITNESS_NAME, statement)
+        await task.progress("receipt.witnessed", f"{found.witness} saw the receipt")
 
     def _is_in_its_trace(self, message: Message) -> bool:
         """Whether what an executor sends is in the trace that its task belongs to."""

@@ -21,7 +21,7 @@ from zerostate.errors import (
     TaskNotFoundError,
 )
 from zerostate.ids import TaskId, new_task_id, parse_task_id
-from zerostate.node.archive import TaskArchive
+from zerostate.node.archive import RECORD_NAME, TaskArchive
 from zerostate.node.control import CommandError, Method, Params
 from zerostate.node.params import number, text, whole_number
 from zerostate.node.progress import Progress
@@ -147,7 +147,8 @@ class TaskCommands:
         if report.error_code is not None:
             error = (report.error_code, report.error_message)
         # First to the disk: what was told once is told again after a restart.
-        await self._archive.keep_record(report.task_id, task.as_bytes(result, error))
+        data = task.as_bytes(result, error)
+        await self._archive.add(report.task_id, RECORD_NAME, data)
         task.end(result, error)
 
     async def _find(self, params: Params) -> tuple[TaskId, TaskRecord]:

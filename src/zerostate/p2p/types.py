@@ -19,6 +19,7 @@ TASK_BID: Final = "task_bid"
 TASK_REQUEST: Final = "task_request"
 TASK_ACCEPT: Final = "task_accept"
 TASK_RESULT: Final = "task_result"
+RECEIPT_WITNESS: Final = "receipt_witness"
 CHANNEL_OPEN: Final = "channel_open"
 PAYMENT_UPDATE: Final = "payment_update"
 CHANNEL_FUNDED: Final = "channel_funded"
@@ -40,6 +41,7 @@ REGISTERED_TYPES: Final = frozenset(
         TASK_REQUEST,
         TASK_ACCEPT,
         TASK_RESULT,
+        RECEIPT_WITNESS,
         CHANNEL_OPEN,
         PAYMENT_UPDATE,
         CHANNEL_FUNDED,

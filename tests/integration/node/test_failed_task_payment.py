@@ -40,7 +40,7 @@ async def test_a_module_that_traps_is_paid_by_the_terms_and_fails_all_the_same(
     assert (report.receipt.outcome, report.receipt.price) == ("trap", price)
     assert report.receipt.fuel_used == FUEL
     assert (report.payment.amount, report.payment.verified) == (price, True)
-    assert world.stages[-1] == "payment.done"
+    assert world.stages[-2:] == ["payment.done", "receipt.witnessed"]
     assert report.as_json()["payment"]["amount"] == price
     assert world.failed(report.trace_id) == {
         "task.run": "trap",

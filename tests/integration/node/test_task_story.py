@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from task_world import IDENTITIES, TASKS, open_world
+from zerostate.evidence.witness import open_witness
 from zerostate.execution.examples import sha256_module
 from zerostate.execution.receipt_check import check_receipt
 from zerostate.execution.signed_manifest import is_sealed
@@ -37,6 +38,7 @@ async def test_a_task_is_run_receipted_and_paid_in_one_trace(world, tmp_path):
         "task.accepted",
         "receipt.verified",
         "payment.done",
+        "receipt.witnessed",
     ]
 
 
@@ -46,13 +48,15 @@ async def test_what_proves_a_task_is_kept_also_of_one_that_failed(world):
 
     for report, output in ((good, good.output), (trapped, b"")):
         kept = {path.name: path.read_bytes() for path in report.kept_in.iterdir()}
-        assert set(kept) == {"receipt", "manifest", "output"}
+        assert set(kept) == {"receipt", "manifest", "output", "witness"}
         assert kept["output"] == output
         proof = check_receipt(
             kept["receipt"], manifest=kept["manifest"], output=kept["output"]
         )
         assert proof.is_proven
         assert proof.receipt == report.receipt
+        seen = open_witness(kept["witness"], receipt=kept["receipt"])
+        assert seen.witness == report.witness == IDENTITIES["member"].peer_id
         assert is_sealed(kept["manifest"])
     assert report.kept_in == world.directory / "requester" / "tasks" / report.task_id
 
@@ -131,6 +135,7 @@ async def test_the_trace_is_the_one_that_the_design_draws(world):
                       payment.signature.sign
             payment.verify
               payment.signature.verify
+          p2p.message.receipt_witness CLIENT
         p2p.message.guild_join SERVER remote-parent
         """,
     )

@@ -13,7 +13,7 @@ export const MAX_SKEW_NS = 120_000_000_000n
 export const ID_BYTES = 16
 export const TYPES = new Set([
   'guild_announce', 'guild_dissolve', 'guild_heartbeat', 'guild_join', 'guild_leave', 'guild_update',
-  'task_offer', 'task_bid', 'task_request', 'task_accept', 'task_result', 'channel_open', 'payment_update',
+  'task_offer', 'task_bid', 'task_request', 'task_accept', 'task_result', 'receipt_witness', 'channel_open', 'payment_update',
   'channel_funded', 'channel_close', 'channel_withdraw', 'channel_request', 'channel_sync'
 ])
 

@@ -9,6 +9,7 @@ import pytest
 from zerostate.cli.main import main
 from zerostate.evidence.identity import Identity
 from zerostate.evidence.receipt import Receipt, seal_receipt
+from zerostate.evidence.witness import seal_witness
 from zerostate.execution.manifest import Manifest, PriceTerms
 from zerostate.execution.signed_manifest import manifest_sha256, seal_manifest
 from zerostate.units import Minor
@@ -59,10 +60,14 @@ def verify(tmp_path, capsys):
     """Write the files, `changed` in them, and run the command with options."""
 
     def run(*options, receipt=RECEIPT, **changed):
-        files = FILES | {
-            "receipt": seal_receipt(EXECUTOR, receipt),
-            "manifest": MANIFEST,
-        }
+        files = (
+            {"witness": b""}
+            | FILES
+            | {
+                "receipt": seal_receipt(EXECUTOR, receipt),
+                "manifest": MANIFEST,
+            }
+        )
         for name, data in (files | changed).items():
             (tmp_path / name).write_bytes(data)
         named = [f"--{name}={tmp_path / name}" for name in options if name in files]
@@ -153,3 +158,35 @@ def test_a_missing_file_is_named(verify, tmp_path, capsys):
 
     assert code == 2
     assert f"error: module {tmp_path / 'none'}: No such file" in told.err
+
+
+def witnessed(receipt=RECEIPT):
+    sealed = seal_receipt(EXECUTOR, receipt)
+    return seal_witness(
+        Identity(bytes([3]) * 32), sealed, seen_unix_ns=1_800_000_000_000_000_000
+    )
+
+
+def test_a_witness_that_saw_the_receipt_is_named(verify):
+    files = ("manifest", "witness")
+    code, told = verify(*files, witness=witnessed())
+
+    witness = Identity(bytes([3]) * 32).peer_id
+    assert code == 0
+    seen = f"{witness} signed that it saw the receipt at 2027-01-15T08:00:00Z."
+    assert seen in told.out.splitlines()
+    code, told = verify(*files, "--json", witness=witnessed())
+    assert json.loads(told.out)["witness"]["witness"] == witness
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [witnessed(dataclasses.replace(RECEIPT, fuel_used=1)), b"", b"\xff" * 200],
+    ids=["another receipt", "empty", "no statement"],
+)
+def test_a_witness_of_something_else_contradicts_the_receipt(verify, statement):
+    code, told = verify("manifest", "witness", witness=statement)
+
+    assert code == 4
+    assert "  witness: " in told.out
+    assert "signed that it saw" not in told.out

@@ -86,8 +86,8 @@ async def test_a_place_that_is_a_file_is_told(tmp_path):
 async def test_a_record_lies_beside_the_proof_and_comes_back_after_a_restart(tmp_path):
     archive, task_id = TaskArchive(tmp_path), new_task_id()
     await archive.keep(task_id, FILES)
-    await archive.keep_record(task_id, b"what came of it")
-    await archive.keep_record(task_id, b"and again")
+    await archive.add(task_id, "record", b"what came of it")
+    await archive.add(task_id, "record", b"and again")
 
     kept = {p.name: p.read_bytes() for p in (tmp_path / task_id).iterdir()}
     assert kept == FILES | {"record": b"and again"}
@@ -97,7 +97,7 @@ async def test_a_record_lies_beside_the_proof_and_comes_back_after_a_restart(tmp
 async def test_a_task_without_proof_has_a_record_all_the_same(tmp_path):
     archive, task_id = TaskArchive(tmp_path), new_task_id()
     assert await archive.record(task_id) is None
-    await archive.keep_record(task_id, b"why it failed")
+    await archive.add(task_id, "record", b"why it failed")
 
     assert await archive.record(task_id) == b"why it failed"
     assert (tmp_path / task_id / "record").stat().st_mode & 0o777 == 0o600
@@ -108,14 +108,14 @@ async def test_records_count_towards_the_bounds_and_spare_their_own_task(tmp_pat
     first, second = new_task_id(), new_task_id()
     await archive.keep(first, FILES)
     await archive.keep(second, FILES)
-    await archive.keep_record(first, b"!!")
+    await archive.add(first, "record", b"!!")
 
     assert names(tmp_path) == {first}
 
 
 async def test_a_record_that_is_too_large_is_not_read(tmp_path):
     archive, task_id = TaskArchive(tmp_path), new_task_id()
-    await archive.keep_record(task_id, b" " * (MAX_RECORD_BYTES + 1))
+    await archive.add(task_id, "record", b" " * (MAX_RECORD_BYTES + 1))
 
     with pytest.raises(StoreCorruptError, match="larger than"):
         await archive.record(task_id)
@@ -125,7 +125,7 @@ async def test_a_record_that_cannot_be_written_is_logged(tmp_path, caplog):
     archive, task_id = TaskArchive(tmp_path), new_task_id()
     await archive.keep(task_id, FILES)
     (tmp_path / task_id / "record").mkdir()
-    await archive.keep_record(task_id, b"what came of it")
+    await archive.add(task_id, "record", b"what came of it")
 
-    assert f"what came of {task_id} is not kept" in caplog.text
+    assert f"record of {task_id} is not kept" in caplog.text
     assert names(tmp_path / task_id) == {*FILES, "record"}

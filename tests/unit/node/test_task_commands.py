@@ -51,7 +51,8 @@ class FakeArchive:
     def __init__(self):
         self.records = {}
 
-    async def keep_record(self, task_id, data):
+    async def add(self, task_id, name, data):
+        assert name == "record"
         self.records[task_id] = data
 
     async def record(self, task_id):
