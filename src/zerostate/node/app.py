@@ -20,6 +20,7 @@ from zerostate.guild import (
 )
 from zerostate.node.archive import TaskArchive
 from zerostate.node.bidding import ExecutorTerms, Price
+from zerostate.node.channel_commands import ChannelCommands
 from zerostate.node.commands import OUTLASTING, Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
@@ -122,8 +123,9 @@ async def _serve(
                 config,
                 layers.peers,
                 layers.requester,
-                GuildCommands(layers.guilds, layers.peers.peer_id),
-                TaskCommands(layers.requester, layers.archive, nursery, clock),
+                guilds=GuildCommands(layers.guilds, layers.peers.peer_id),
+                tasks=TaskCommands(layers.requester, layers.archive, nursery, clock),
+                channels=ChannelCommands(layers.channels, telemetry.trace_url),
                 telemetry=telemetry,
             )
             server = ControlServer(
@@ -242,7 +244,7 @@ async def open_layers(
             payment_tracer=payment_tracer,
             channel_deposit=Minor(config.channel_deposit),
         )
-        yield Layers(peers, guilds, requester, archive)
+        yield Layers(peers, guilds, requester, archive, channels)
 
 
 def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorTerms:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Final, Protocol, final
+from typing import Final, final
 
 import trio
 
@@ -13,39 +13,13 @@ from zerostate.node.control import Method, Params
 from zerostate.node.params import flag, text, whole_number
 from zerostate.node.progress import Progress
 from zerostate.p2p.tasks import open_background, start_clean
+from zerostate.payment import ChannelManager
 from zerostate.payment.chain import TxReceipt
-from zerostate.payment.model import ChannelView, Settlement
+from zerostate.payment.model import ChannelView
 from zerostate.units import Minor
 
 LOOK_S: Final = 0.5
 """Between two looks at a channel that is being closed, in seconds."""
-
-
-class Channels(Protocol):
-    """What is asked of the payment layer (`zerostate.payment.ChannelManager`)."""
-
-    async def views(self) -> tuple[ChannelView, ...]:
-        """Return all channels."""
-
-    async def view(self, channel_id: ChannelId) -> ChannelView:
-        """Return one channel."""
-
-    async def close(
-        self, channel_id: ChannelId, *, force: bool = False, wait: bool = False
-    ) -> Settlement | None:
-        """End a channel; None: it is begun, and the window runs."""
-
-    async def dispute(self, channel_id: ChannelId) -> TxReceipt | None:
-        """Answer a close with our newest state; None: ours is not newer."""
-
-    async def withdraw(
-        self,
-        channel_id: ChannelId,
-        *,
-        to_payer: Minor = Minor(0),  # noqa: B008  # a NewType of an int
-        to_payee: Minor = Minor(0),  # noqa: B008  # see above
-    ) -> TxReceipt:
-        """Pay out a part."""
 
 
 @final
@@ -53,7 +27,7 @@ class ChannelCommands:
     """The control methods for one node's channels."""
 
     def __init__(
-        self, channels: Channels, trace_url: Callable[[str], str | None]
+        self, channels: ChannelManager, trace_url: Callable[[str], str | None]
     ) -> None:
         """Tell of `channels`, and where a trace can be seen by `trace_url`."""
         self._channels: Final = channels

@@ -7,6 +7,7 @@ from typing import Final, final
 import trio
 
 from zerostate.errors import InvalidQueryError
+from zerostate.node.channel_commands import ChannelCommands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import CommandError, Method, Params
 from zerostate.node.guild_commands import GuildCommands
@@ -20,9 +21,12 @@ from zerostate.telemetry import TelemetryHandle
 MAX_FLUSH_S: Final = 30.0
 """Longest flush that a caller may ask for, in seconds."""
 
-OUTLASTING: Final = frozenset({"submit", "guild_leave"})
-"""Methods that go on when their caller is gone: an executor that works is to be paid, and
-a guild's other members are to hear who has left it."""
+OUTLASTING: Final = frozenset(
+    {"submit", "guild_leave", "channel_close", "channel_dispute", "channel_withdraw"}
+)
+"""Methods that go on when their caller is gone: an executor that works is to be paid, a
+guild's other members are to hear who has left it, and what was signed or sent to a chain
+cannot be taken back."""
 
 
 @final
@@ -34,9 +38,10 @@ class Commands:
         config: NodeConfig,
         peers: PeerNode,
         requester: Requester,
+        *,
         guilds: GuildCommands,
         tasks: TaskCommands,
-        *,
+        channels: ChannelCommands,
         telemetry: TelemetryHandle,
     ) -> None:
         self._config = config
@@ -44,6 +49,7 @@ class Commands:
         self._requester = requester
         self._guilds = guilds
         self._tasks = tasks
+        self._channels = channels
         self._telemetry = telemetry
 
     def methods(self) -> dict[str, Method]:
@@ -56,6 +62,7 @@ class Commands:
             "stats": self.stats,
             **self._guilds.methods(),
             **self._tasks.methods(),
+            **self._channels.methods(),
         }
 
     async def info(self, _params: Params, _progress: Progress) -> Mapping[str, object]:

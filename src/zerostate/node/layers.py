@@ -6,6 +6,7 @@ from zerostate.guild import GuildService
 from zerostate.node.archive import TaskArchive
 from zerostate.node.task import Requester
 from zerostate.p2p import PeerNode
+from zerostate.payment import ChannelManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,5 @@ class Layers:
 
     archive: TaskArchive
     """What is kept of its tasks."""
+
+    channels: ChannelManager
