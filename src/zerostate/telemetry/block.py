@@ -60,10 +60,10 @@ class SpanBlock(AbstractContextManager[Span]):
         "_ids_token",
         "_kind",
         "_links",
-        "_manager",
         "_name",
         "_outer_token",
         "_span",
+        "_span_token",
         "_succeeded",
         "_tracer",
     )
@@ -100,7 +100,7 @@ class SpanBlock(AbstractContextManager[Span]):
         self._context_inside = context if is_context_attached else None
         self._succeeded = False
         self._adopted = False
-        self._manager: AbstractContextManager[Span] | None = None
+        self._span_token: Token[Context] | None = None
         self._ids_token: Token[Mapping[str, str]] | None = None
         self._outer_token: Token[Context] | None = None
 
@@ -112,8 +112,8 @@ class SpanBlock(AbstractContextManager[Span]):
         else:
             if self._context_inside is not None:
                 self._outer_token = attach(self._context_inside)
-            self._manager = self._open()
-            span = self._manager.__enter__()
+            span = self._start()
+            self._span_token = attach(set_span_in_context(span))
             if span.is_recording():
                 _OPEN_BLOCKS[id(span)] = self
         self._span = span
@@ -137,8 +137,8 @@ class SpanBlock(AbstractContextManager[Span]):
         finally:
             self._close()
 
-    def _open(self) -> AbstractContextManager[Span]:
-        return self._tracer.start_as_current_span(
+    def _start(self) -> Span:
+        return self._tracer.start_span(
             self._name,
             context=self._context,
             kind=self._kind,
@@ -165,8 +165,9 @@ class SpanBlock(AbstractContextManager[Span]):
             del _OPEN_BLOCKS[key]
         if self._ids_token is not None:
             unbind(self._ids_token)
-        if self._manager is not None:
-            self._manager.__exit__(None, None, None)
+        if self._span_token is not None:
+            detach(self._span_token)
+            self._span.end()
         # Another context is current when a generator is finalised elsewhere; there is
         # nothing to give back there, and trying would be logged as a failure.
         if self._outer_token is not None and get_current() is self._context_inside:
