@@ -172,6 +172,14 @@ class ChannelStateEvidence:
 
 def state_digest(terms: ChannelTerms, update: ChannelUpdate) -> bytes:
     """Return the 32-byte EIP-712 digest that both parties sign."""
+    return _state_digest(terms.chain_id, terms.contract, terms.channel_id, update)
+
+
+# Each step from a proposal to its counter-signature asks for the digest again.
+@lru_cache(maxsize=1024)
+def _state_digest(
+    chain_id: int, contract: EthAddress, channel_id: ChannelId, update: ChannelUpdate
+) -> bytes:
     payment = keccak256(
         _PAYMENT_TYPE
         + keccak256((update.task_id or "").encode())
@@ -180,13 +188,12 @@ def state_digest(terms: ChannelTerms, update: ChannelUpdate) -> bytes:
     )
     state = keccak256(
         _STATE_TYPE
-        + bytes.fromhex(terms.channel_id[2:])
+        + bytes.fromhex(channel_id[2:])
         + _word(update.nonce)
         + _word(update.net)
         + payment
     )
-    separator = _domain_separator(terms.chain_id, terms.contract)
-    return keccak256(b"\x19\x01" + separator + state)
+    return keccak256(b"\x19\x01" + _domain_separator(chain_id, contract) + state)
 
 
 def encode_terms(terms: ChannelTerms) -> bytes:

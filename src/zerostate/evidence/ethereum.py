@@ -7,6 +7,7 @@ oracle.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NewType, Self, final
 
 from coincurve import PrivateKey, PublicKey
@@ -149,5 +150,10 @@ def check_backend() -> None:
 
 
 def _address_of(key: PublicKey) -> EthAddress:
-    point = key.format(compressed=False)[1:]
-    return address_from_bytes(keccak256(point)[-ADDRESS_BYTES:])
+    return _address_of_point(key.format(compressed=False))
+
+
+# The same few parties sign again and again.
+@lru_cache(maxsize=1024)
+def _address_of_point(uncompressed: bytes) -> EthAddress:
+    return address_from_bytes(keccak256(uncompressed[1:])[-ADDRESS_BYTES:])
