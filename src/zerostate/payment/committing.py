@@ -47,7 +47,12 @@ class _Batch:
     outcomes: Sequence[Any] = ()
     """What each change returned, or that it failed."""
 
-    done: trio.Event = field(default_factory=trio.Event)
+    waiting: list[trio.lowlevel.Task] = field(default_factory=list)
+    """The callers, but the first; a scope and an event for each would cost more."""
+
+
+def _not_before_it_is_done(_raise_cancel: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED
 
 
 @final
@@ -99,11 +104,12 @@ class Committer:
         if place >= MAX_GATHERED:
             raise StoreUnavailableError(f"{place} writes wait for the disk already")
         batch.changes.append(change)
-        with trio.CancelScope(shield=True):
-            if place == 0:
+        if place == 0:
+            with trio.CancelScope(shield=True):
                 await self._take_to_disk(batch)
-            else:
-                await batch.done.wait()
+        else:
+            batch.waiting.append(trio.lowlevel.current_task())
+            await trio.lowlevel.wait_task_rescheduled(_not_before_it_is_done)
         outcome = batch.outcomes[place]
         if not isinstance(outcome, _Failed):
             value: T = outcome
@@ -122,7 +128,8 @@ class Committer:
                     self._commit, batch.changes
                 )
             finally:
-                batch.done.set()
+                for task in batch.waiting:
+                    trio.lowlevel.reschedule(task)
 
     def _commit(self, changes: Sequence[Change[Any]]) -> Sequence[Any]:
         with self._lock:

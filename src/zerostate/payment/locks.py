@@ -1,11 +1,12 @@
 """Locks by key, made on demand and gone with their last holder."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Final, final
 from weakref import WeakValueDictionary
 
 import trio
+from typing_extensions import override
 
 from zerostate.errors import PaymentError
 
@@ -21,15 +22,39 @@ class KeyedLocks:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
 
-    @asynccontextmanager
-    async def hold(self, key: str) -> AsyncIterator[None]:
+    def hold(self, key: str) -> "_Hold":
         """Hold the lock of `key` inside the block.
 
         Raises:
             PaymentError: `MAX_WAITING` tasks wait for it already.
         """
-        lock = self._locks.setdefault(key, trio.Lock())
-        if lock.statistics().tasks_waiting >= MAX_WAITING:
-            raise PaymentError(f"{MAX_WAITING} operations wait for {key}; retry later")
-        async with lock:
-            yield
+        return _Hold(self._locks.setdefault(key, trio.Lock()), key)
+
+
+@final
+class _Hold(AbstractAsyncContextManager[None]):
+    """Not a generator, and no checkpoint for a free lock: most are, at each payment."""
+
+    def __init__(self, lock: trio.Lock, key: str) -> None:
+        self._lock = lock
+        self._key = key
+
+    @override
+    async def __aenter__(self) -> None:
+        try:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            if self._lock.statistics().tasks_waiting >= MAX_WAITING:
+                raise PaymentError(
+                    f"{MAX_WAITING} operations wait for {self._key}; retry later"
+                ) from None
+            await self._lock.acquire()
+
+    @override
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.release()
