@@ -78,13 +78,13 @@ class ChainPair:
     async def until(self, name: str, channel_id: ChannelId, phase: str) -> None:
         """Wait until a party has its channel in `phase`."""
         with trio.fail_after(20):
-            while (await self.view(name, channel_id)).phase != phase:
+            while (await self.view(name, channel_id)).phase != phase:  # noqa: ASYNC110  # what others write has no event
                 await trio.sleep(0.01)
 
     async def eventually(self, condition: Callable[[], bool]) -> None:
         """Wait until something in memory is so."""
         with trio.fail_after(20):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  # what others write has no event
                 await trio.sleep(0.01)
 
     async def view(self, name: str, channel_id: ChannelId):

@@ -8,132 +8,55 @@ Either way, what both signed is evidence that anyone can verify
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from typing import Final, final
 
-import trio
-
-from zerostate.clock import Clock
-from zerostate.errors import ChannelNotFoundError, ConfigError, EvidenceError
-from zerostate.evidence.ethereum import EthAddress, EthKey, check_backend
-from zerostate.evidence.identity import Identity
+from zerostate.errors import ChannelNotFoundError, EvidenceError
+from zerostate.evidence.ethereum import EthAddress
 from zerostate.ids import ChannelId, PeerId, TaskId
-from zerostate.payment.chain import Chain, TxReceipt
-from zerostate.payment.chains import open_chain
-from zerostate.payment.closing import Closing
-from zerostate.payment.config import STORE_FILE, PaymentConfig
-from zerostate.payment.disputing import Disputing
-from zerostate.payment.following import Follower
-from zerostate.payment.funding import Funding
-from zerostate.payment.keys import key_of
-from zerostate.payment.ledger import Ledger, restored
+from zerostate.payment.answering import ChannelAnswers
+from zerostate.payment.chain import TxReceipt
+from zerostate.payment.guarding import Guarding
+from zerostate.payment.ledger import restored
 from zerostate.payment.means import Means
 from zerostate.payment.model import (
     ChannelView,
-    Counterparty,
-    Expects,
-    ExpectsStream,
     Payment,
     PaymentVerdict,
     Settlement,
 )
-from zerostate.payment.onchain import OnChain
 from zerostate.payment.opening import Opener
-from zerostate.payment.party import Party
-from zerostate.payment.passphrase import Passphrase
-from zerostate.payment.payee import Payee
-from zerostate.payment.payer import Payer
-from zerostate.payment.settling import Settling
 from zerostate.payment.state import ChannelState
-from zerostate.payment.store import PaymentStore
 from zerostate.payment.streaming import PaymentStream
-from zerostate.payment.syncing import Syncing
-from zerostate.payment.tending import Tending
-from zerostate.payment.tracing import PaymentTracer
 from zerostate.payment.verdict import judge, open_evidence
 from zerostate.payment.viewing import view_of
-from zerostate.payment.watching import Watching
-from zerostate.payment.withdrawing import Withdrawing
+from zerostate.payment.watchtower.client import HandInCounts
 from zerostate.units import Minor
 
 
 @final
-class ChannelManager:
+class ChannelManager(ChannelAnswers):
     """Both ends' operations on this peer's channels. Made by `open_channels`.
 
     Of a channel's numbers only the payer makes new ones: the payee asks for an end or a
     withdrawal, and the payer proposes it. All that is signed is durable before it is
     sent, and all operations can be called again after a crash at any point.
 
-    Attributes:
-        opened: Called with the other party whenever a channel is open; set by the node.
-            Must not raise.
-
     Cancellation: a state that was signed is durable or was not sent. A cancelled
     operation may have reached the counterparty; calling it again finishes it.
     """
 
     def __init__(self, means: Means) -> None:
-        follower = Follower(means)
+        super().__init__(means)
+        self._means: Final = means
+        self._guarding: Final = Guarding(means.ledger, means.party.config.watchtowers)
         self._party: Final = means.party
         self._ledger: Final = means.ledger
-        self._funding: Final = Funding(means, follower)
         self._opener: Final = Opener(means, self._funding)
-        self._payer: Final = Payer(means)
-        self._payee: Final = Payee(means, self._funding)
-        self._settling: Final = Settling(means, follower)
-        self._closing: Final = Closing(means, self._payer, self._settling)
-        self._withdrawing: Final = Withdrawing(means, self._payer, self._settling)
-        self._disputing: Final = Disputing(means)
-        self._syncing: Final = Syncing(means, self._payer)
-        tending = Tending(
-            means,
-            self._funding,
-            self._closing,
-            self._withdrawing,
-            self._disputing,
-            self._settling,
-        )
-        self._watching: Final = Watching(
-            means,
-            follower,
-            tending,
-            self._disputing,
-            self._closing,
-            self._withdrawing,
-        )
-        self.opened: Callable[[PeerId], None] = _nobody_asks
 
     @property
     def address(self) -> EthAddress:
         """The address that this peer pays from and is paid to."""
         return self._party.key.address
-
-    @property
-    def expects(self) -> Expects:
-        """What this peer has earned for a task; None when nothing.
-
-        Set by the node. Until then every payment is refused.
-        """
-        return self._payee.expects
-
-    @expects.setter
-    def expects(self, hook: Expects) -> None:
-        self._payee.expects = hook
-
-    @property
-    def expects_stream(self) -> ExpectsStream:
-        """What this peer takes payments for while it works; None when nothing.
-
-        Set by the node. Until then only a task that is done is paid.
-        """
-        return self._payee.expects_stream
-
-    @expects_stream.setter
-    def expects_stream(self, hook: ExpectsStream) -> None:
-        self._payee.expects_stream = hook
 
     async def open_channel(
         self,
@@ -308,18 +231,37 @@ class ChannelManager:
         """
         await self._syncing.synchronise(peer_id)
 
+    async def reach_chain(self) -> None:
+        """Reach the chain, if there is one, before somebody has to wait for that.
+
+        It takes a second of processor time the first time in a process.
+
+        Raises:
+            ChainError: It cannot be reached, or is not what is configured. Whatever
+                needs it tries again.
+            StoreError: The journal of sent transactions cannot be used.
+        """
+        if self._means.chain is not None:
+            await self._means.onchain.chain.head()
+
     async def watch(self) -> None:
         """Follow the chain and look after all channels, until cancelled.
 
         Answers closes by old states, settles after the window, finishes what a crash
         or an unreachable peer cut short, closes channels whose time is over, and does
         what counterparties ask for. What fails is logged, counted in `failures`, and
-        tried again. Without a chain it only waits.
+        tried again. What is agreed is handed to the watchtowers. Without a chain it only
+        waits.
 
         Raises:
             RuntimeError: It is running already.
         """
-        await self._watching.run()
+        await self._watching.run(self._guarding.run)
+
+    @property
+    def handed_in(self) -> tuple[HandInCounts, ...]:
+        """What became of the states that were handed to each watchtower."""
+        return self._guarding.counts
 
     @property
     def failures(self) -> Counter[str]:
@@ -371,117 +313,6 @@ class ChannelManager:
             return verdict
         return verdict
 
-    async def on_channel_open(self, author: PeerId, body: bytes) -> bytes:
-        """Answer ``channel_open``: counter-sign state 0 of a channel from `author`.
-
-        The same proposal gets the same answer.
-
-        Args:
-            author: Who signed the message.
-            body: The message's body.
-
-        Raises:
-            WireError: Not such a body.
-            EvidenceError: Malformed, or the payer's address binding is wrong.
-            SignatureError: Not `author`'s channel, not to us, or not signed by it.
-            StaleStateError: Not state 0, or the channel has moved on.
-            PaymentError: Another chain, contract, window, time or own deposit than we
-                take, or no room.
-            StoreError: The disk refused; nothing was accepted.
-        """
-        answer = await self._payee.on_channel_open(author, body)
-        self.opened(author)
-        return answer
-
-    async def on_payment_update(self, author: PeerId, body: bytes) -> bytes:
-        """Answer ``payment_update``: check a payment and counter-sign it.
-
-        Accepts only what `expects` names: its receipt, its price to the unit. The same
-        proposal gets the same answer, also after a restart.
-
-        Args:
-            author: Who signed the message.
-            body: The message's body.
-
-        Raises:
-            WireError: Not such a body.
-            EvidenceError: Malformed.
-            ChannelNotFoundError: `author` has no such channel to us.
-            PriceError: Not for a receipt that is to be paid, or not its price, or the
-                task is paid already.
-            StaleStateError: The nonce is not the next one.
-            InsufficientBalanceError: More than the deposit covers.
-            ExposureError: More than one channel may owe us.
-            ChannelNotFundedError: We have not seen its deposit on the chain.
-            ChannelFrozenError: It is closed or being closed, or its time is over.
-            SignatureError: Not signed by the payer.
-            StoreError: The disk refused; nothing was accepted.
-        """
-        return await self._payee.on_payment_update(author, body)
-
-    async def on_channel_funded(self, author: PeerId, body: bytes) -> bytes:
-        """Answer ``channel_funded``: look for the deposit on the chain.
-
-        Raises:
-            WireError: Not such a body.
-            ChannelNotFoundError: `author` has no such channel to us.
-            ChannelNotFundedError: It is not there, or not deep enough; asking again may
-                help.
-            PaymentError: It is there with other terms than agreed on.
-            ChainError: The chain did not answer.
-            StoreError: The disk refused.
-        """
-        return await self._funding.on_channel_funded(author, body)
-
-    async def on_channel_close(self, author: PeerId, body: bytes) -> bytes:
-        """Answer ``channel_close``: counter-sign a final state. Nothing is signed after.
-
-        Raises:
-            WireError: Not such a body.
-            ChannelNotFoundError: `author` has no such channel to us.
-            StaleStateError: Not above all nonces, or not what was paid by the newest.
-            ChannelFrozenError: Another final state is signed already.
-            SignatureError: Not signed by the payer.
-            StoreError: The disk refused; nothing was signed.
-        """
-        return await self._closing.on_channel_close(author, body)
-
-    async def on_channel_withdraw(self, author: PeerId, body: bytes) -> bytes:
-        """Answer ``channel_withdraw``: counter-sign a partial withdrawal.
-
-        Raises:
-            WireError: Not such a body.
-            ChannelNotFoundError: `author` has no such channel to us.
-            StaleStateError: The nonce is not the next one, or `net` not the newest.
-            InsufficientBalanceError: More than is the party's.
-            ChannelFrozenError: The channel is not open.
-            SignatureError: Not signed by the payer.
-            StoreError: The disk refused; nothing was signed.
-        """
-        return await self._withdrawing.on_channel_withdraw(author, body)
-
-    async def on_channel_request(self, author: PeerId, body: bytes) -> bytes:
-        """Answer ``channel_request``: take a payee's wish; `watch` does it.
-
-        Raises:
-            WireError: Not such a body.
-            ChannelNotFoundError: We have no such channel to `author`.
-            PaymentError: It is a promise, or `watch` is not running.
-            OverloadedError: Too many wishes wait.
-        """
-        return await self._watching.on_channel_request(author, body)
-
-    async def on_channel_sync(self, author: PeerId, body: bytes) -> bytes:
-        """Answer ``channel_sync``: tell our newest state, or take up the payer's.
-
-        Raises:
-            WireError: Not such a body.
-            ChannelNotFoundError: `author` has no such channel to us.
-            EvidenceError: It claims a state that we did not sign.
-            StoreError: The disk refused.
-        """
-        return await self._syncing.on_channel_sync(author, body)
-
     async def view(self, channel_id: ChannelId) -> ChannelView:
         """Return what can be told of a channel.
 
@@ -517,64 +348,6 @@ class ChannelManager:
         return tuple(restored(row) for row in rows)
 
 
-@asynccontextmanager
-async def open_channels(
-    config: PaymentConfig,
-    identity: Identity,
-    *,
-    tracer: PaymentTracer,
-    clock: Clock,
-    counterparty: Counterparty,
-    chain: Chain | None = None,
-) -> AsyncIterator[ChannelManager]:
-    """Open this peer's channels for as long as the block lasts.
-
-    Makes the data directory, the key and the store when they are missing.
-
-    Args:
-        config: Where, and on which terms.
-        identity: This peer's.
-        tracer: Opens the spans.
-        clock: Our own.
-        counterparty: The way to other peers.
-        chain: The chain, for the account of this peer's payment key. None: it is
-            reached as ``config.chain`` says, if that is set.
-
-    Raises:
-        ConfigError: The directory or the key cannot be used (`key_of`), or the store is
-            of a newer version.
-        StoreLockedError: Another process has the store open.
-        StoreError: The store cannot be opened.
-        ChainError: The chain cannot be reached, or is not what is configured.
-        InternalError: The signing library does not work as it must.
-    """
-    check_backend()
-    key = await trio.to_thread.run_sync(_prepare, config)
-    async with AsyncExitStack() as stack:
-        if chain is None and config.chain is not None:
-            chain = await stack.enter_async_context(open_chain(config.chain, key))
-        if chain is not None:
-            config = replace(config, chain_id=chain.chain_id, contract=chain.contract)
-        party = Party.of(identity, key, config=config, tracer=tracer)
-        store = await PaymentStore.open(config.data_dir / STORE_FILE)
-        stack.push_async_callback(store.close)
-        onchain = None if chain is None else OnChain(chain, tracer)
-        ledger = Ledger(store, clock)
-        yield ChannelManager(Means(party, ledger, counterparty, clock, onchain))
-
-
-def _nobody_asks(_peer_id: PeerId) -> None:
-    pass
-
-
 def _raise_problems(verdict: PaymentVerdict) -> None:
     if verdict.problems:
         raise EvidenceError("; ".join(verdict.problems))
-
-
-def _prepare(config: PaymentConfig) -> EthKey:
-    try:
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise ConfigError(f"{config.data_dir}: {exc.strerror}") from exc
-    return key_of(config.data_dir, Passphrase.find(config.passphrase_file))

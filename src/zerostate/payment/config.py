@@ -8,6 +8,7 @@ from zerostate.errors import ConfigError
 from zerostate.evidence.channel import MAX_AMOUNT
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthAddress
 from zerostate.payment.chain.config import ChainConfig
+from zerostate.payment.watchtower.address import tower_url_problem
 from zerostate.units import Minor
 
 LOCAL_CHAIN_ID: Final = 31337
@@ -28,6 +29,9 @@ USUAL_MAX_WINDOW_S: Final = 7 * 86_400
 MAX_TTL_S: Final = 366 * 86_400
 """Longest life of a channel, in seconds: the payer's money is locked that long if the
 payee is gone and nobody closes."""
+
+MAX_WATCHTOWERS: Final = 8
+"""Most watchtowers of one peer: each is a connection a second while it pays."""
 
 STORE_FILE: Final = "payments.db"
 """Name of the channel store in the data directory."""
@@ -79,6 +83,10 @@ class PaymentConfig:
     """Most that one channel may owe this peer, payments above are refused until a part
     is withdrawn. None: as much as the payer deposited."""
 
+    watchtowers: tuple[str, ...] = ()
+    """Where watchtowers take states, such as ``http://127.0.0.1:8480``: each gets the
+    newest state of each channel on a chain. At most `MAX_WATCHTOWERS`."""
+
     max_deposit: Minor = Minor(MAX_AMOUNT)  # noqa: RUF009  # a NewType of an int
     """Largest deposit that this peer promises or accepts."""
 
@@ -104,6 +112,7 @@ class PaymentConfig:
             if not value > 0
         ]
         problems += self._chain_problems()
+        problems += self._watchtower_problems()
         if self.max_deposit > MAX_AMOUNT:
             problems.append(
                 f"payment.max_deposit: {self.max_deposit} is above {MAX_AMOUNT}"
@@ -124,3 +133,18 @@ class PaymentConfig:
             for name, value, low, high in bounds
             if not low <= value <= high
         ]
+
+    def _watchtower_problems(self) -> list[str]:
+        problems = [
+            f"payment.watchtowers: {problem}"
+            for problem in map(tower_url_problem, self.watchtowers)
+            if problem is not None
+        ]
+        if len(set(self.watchtowers)) != len(self.watchtowers):
+            problems.append("payment.watchtowers: one is named twice")
+        if len(self.watchtowers) > MAX_WATCHTOWERS:
+            problems.append(
+                f"payment.watchtowers: {len(self.watchtowers)}; at most "
+                f"{MAX_WATCHTOWERS}"
+            )
+        return problems

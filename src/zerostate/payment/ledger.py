@@ -1,6 +1,7 @@
 """Channel states, between the pure machine and the store."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -36,6 +37,9 @@ MAX_IN_MEMORY: Final = 2048
 """Channels kept in memory, about 6 KB each. Those beyond are read, and their four
 signatures verified, each time they are used."""
 
+OnSaved = Callable[[ChannelState, ChannelRow], None]
+"""Told of a channel, and of how it was made durable."""
+
 
 @final
 class Ledger:
@@ -53,13 +57,18 @@ class Ledger:
         self.locks: Final = KeyedLocks()
         """By channel, task or peer: taken in the order peer or task, then channel."""
 
+        self.on_saved: OnSaved = _nobody_asks
+        """Called with each channel whose newest state has become durable; must be
+        quick and not raise."""
+
         self._clock = clock
         self._kept: OrderedDict[ChannelId, _Kept] = OrderedDict()
+        self._writes = 0
 
     async def load(
         self, channel_id: ChannelId, role: Role, *, peer_id: PeerId | None = None
     ) -> ChannelState:
-        """Return the channel, verified. The caller holds its lock.
+        """Return the channel, verified. Who is to change it holds its lock.
 
         Raises:
             ChannelNotFoundError: There is none in which we are `role` (and the
@@ -84,7 +93,7 @@ class Ledger:
 
     def forget(self, channel_id: ChannelId) -> None:
         """Read the channel from the disk when it is used next."""
-        self._kept.pop(channel_id, None)
+        self._forget(channel_id)
 
     async def forget_opening(self, channel_id: ChannelId) -> None:
         """Delete a channel that was never agreed on; others are left alone."""
@@ -117,9 +126,7 @@ class Ledger:
         newest = row.proposed or row.agreed
         if newest is None:
             raise ValueError(f"nobody has signed {state.channel_id} yet")
-        payment = _payment(state, newest)
-        if payment is not None:
-            payment = replace(payment, interim=interim, trace_context=trace_context)
+        payment = _payment(state, newest, interim=interim, trace_context=trace_context)
         await self._write(state, row, payment)
         return newest
 
@@ -149,33 +156,54 @@ class Ledger:
         row = self._row(state, Role.PAYER)
         if row.proposed is None:
             raise ValueError(f"nothing is in flight on {state.channel_id}")
-        payment = _payment(state, row.proposed, PaymentStatus.REFUSED)
-        if payment is not None:
-            payment = replace(payment, interim=interim)
+        payment = _payment(
+            state, row.proposed, status=PaymentStatus.REFUSED, interim=interim
+        )
         await self._write(state, row, payment)
 
+    def agreed(self, state: ChannelState) -> bytes:
+        """Return the newest co-signed state of an open channel, as bytes."""
+        kept = self._kept.get(state.channel_id)
+        if kept is not None and kept.state is state and kept.row.agreed:
+            return kept.row.agreed
+        return agreed_bytes(state)
+
     async def _read(self, channel_id: ChannelId) -> "_Kept | None":
+        writes = self._writes
         row = await self.store.channel(channel_id)
-        return None if row is None else self._remember(restored(row), row)
+        if channel_id in self._kept:
+            return self._kept[channel_id]
+        if row is None:
+            return None
+        # Somebody looks without the lock: what was read may be old already.
+        if writes != self._writes:
+            return _Kept(restored(row), row)
+        return self._remember(restored(row), row)
 
     async def _write(
         self, state: ChannelState, row: ChannelRow, payment: PaymentRow | None
     ) -> None:
-        before = self._kept.pop(state.channel_id, None)
-        stays = before is not None and before.row.life == row.life
+        before = self._forget(state.channel_id)
         await self.store.save(
-            replace(row, life=None) if stays else row,
+            row,
             payment,
             now_unix_ns=self._clock.wall_ns(),
+            with_life=before is None or before.row.life != row.life,
         )
         self._remember(state, row)
+        self.on_saved(state, row)
 
     async def _write_compared(
         self, state: ChannelState, row: ChannelRow, payment: PaymentRow | None
     ) -> None:
-        self._kept.pop(state.channel_id, None)
+        self._forget(state.channel_id)
         await self.store.save_compared(row, payment, now_unix_ns=self._clock.wall_ns())
         self._remember(state, row)
+        self.on_saved(state, row)
+
+    def _forget(self, channel_id: ChannelId) -> "_Kept | None":
+        self._writes += 1
+        return self._kept.pop(channel_id, None)
 
     def _remember(self, state: ChannelState, row: ChannelRow) -> "_Kept":
         kept = self._kept[state.channel_id] = _Kept(state, row)
@@ -215,6 +243,10 @@ class _Kept:
     row: ChannelRow
 
 
+def _nobody_asks(_state: ChannelState, _row: ChannelRow) -> None:
+    pass
+
+
 def restored(row: ChannelRow) -> ChannelState:
     """Return the channel in `row`, verified anew.
 
@@ -250,7 +282,12 @@ def agreed_bytes(state: ChannelState) -> bytes:
 
 
 def _payment(
-    state: ChannelState, newest: bytes, status: PaymentStatus | None = None
+    state: ChannelState,
+    newest: bytes,
+    *,
+    status: PaymentStatus | None = None,
+    interim: bool = False,
+    trace_context: str | None = None,
 ) -> PaymentRow | None:
     signed = state.proposed or state.agreed
     task_id: TaskId | None = signed.update.task_id if signed else None
@@ -258,7 +295,15 @@ def _payment(
         return None
     if status is None:
         status = PaymentStatus.PROPOSED if state.proposed else PaymentStatus.AGREED
-    return PaymentRow(task_id, state.channel_id, signed.update.nonce, newest, status)
+    return PaymentRow(
+        task_id,
+        state.channel_id,
+        signed.update.nonce,
+        newest,
+        status,
+        trace_context,
+        interim,
+    )
 
 
 def _agreed(terms: ChannelTerms, state: SignedState) -> Agreed:

@@ -80,8 +80,11 @@ class Watching:
         self._turns = 0
         self.failures: Counter[str] = Counter()
 
-    async def run(self) -> None:
-        """Go on until cancelled. Once at a time; does nothing where there is no chain."""
+    async def run(self, beside: Callable[[], Awaitable[None]]) -> None:
+        """Go on until cancelled, and run `beside` for as long.
+
+        Once at a time; does nothing where there is no chain.
+        """
         if self._means.chain is None:
             await trio.sleep_forever()
         if self._is_running:
@@ -89,6 +92,7 @@ class Watching:
         self._is_running = True
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(beside)
                 while True:
                     await self._guarded("turn", lambda: self._turn(nursery))
                     await trio.sleep(self._means.poll_s)

@@ -35,7 +35,7 @@ from zerostate.evidence.ethereum import EthKey
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.ids import new_channel_id, new_task_id
 from zerostate.payment import ExpectedPayment, Payment, PaymentConfig, wire
-from zerostate.payment.channels import open_channels
+from zerostate.payment.starting import open_channels
 from zerostate.payment.tracing import PaymentTracer
 from zerostate.testing import FakeClock, assert_trace
 from zerostate.units import Minor

@@ -72,6 +72,11 @@ async def run(
         check_backend()
         key = await trio.to_thread.run_sync(_prepare, config)
         async with open_chain(config.chain_config, key) as chain:
+            if chain.chain_id != config.chain_id:
+                raise ConfigError(
+                    f"chain.chain_id: the node's chain is {chain.chain_id}, not "
+                    f"{config.chain_id}"
+                )
             tracer = PaymentTracer(telemetry.provider)
             async with open_tower(config, chain, tracer) as ready:
                 await on_ready(ready)

@@ -6,7 +6,6 @@ between is protected by the state before.
 """
 
 import http.client
-import ipaddress
 import json
 import logging
 from collections import Counter
@@ -81,7 +80,8 @@ class WatchtowerClient:
     """Hands the newest states of this peer's channels to its towers.
 
     Args:
-        urls: The towers; each must have passed `tower_url_problem`.
+        urls: The towers; each must have passed
+            `zerostate.payment.watchtower.address.tower_url_problem`.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
@@ -191,30 +191,6 @@ class _Line:
         pause_s = min(ROUND_S * 2 ** min(parcel.attempts, 8), MAX_PAUSE_S)
         parcel.not_before_s = trio.current_time() + pause_s
         self._waiting.setdefault(channel_id, parcel)
-
-
-def tower_url_problem(url: str) -> str | None:
-    """Return why no states can be handed in at `url`, None if they can.
-
-    Without TLS only loopback will do: a state tells who works for whom, and for what.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as exc:
-        return f"{url!r} is no address of a watchtower: {exc}"
-    if parts.scheme not in {"http", "https"} or not host or parts.path.strip("/"):
-        return f"{url!r} is no address of a watchtower, such as http://127.0.0.1:8480"
-    if parts.scheme == "http" and not _is_loopback(host):
-        return f"{url!r}: off this machine only https will do"
-    return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _connection(url: SplitResult) -> http.client.HTTPConnection:

@@ -1,21 +1,19 @@
 """What an operator writes to run a watchtower."""
 
 import ipaddress
-from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Self, cast
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zerostate.errors import ConfigError
-from zerostate.evidence.ethereum import ZERO_ADDRESS
-from zerostate.payment.chain import ChainConfig
+from zerostate.payment.chain.config import ChainConfig
+from zerostate.payment.chain.settings import chain_config, chain_id, chain_problems
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 """Largest configuration file that is read."""
 
-_OWN: Final = frozenset({"data_dir"})
 _MAX_PORT: Final = 65_535
 
 
@@ -29,9 +27,9 @@ class WatchtowerConfig(BaseModel):
     0700) when missing."""
 
     chain: Annotated[dict[str, object], Field(repr=False)]
-    """How to reach the chain, and what is spent there at most: the fields of
-    `zerostate.payment.chain.config.ChainConfig` but ``data_dir``. ``url`` and
-    ``contract`` must be there."""
+    """How to reach the chain, and what is spent there at most, as in the settings of a
+    node: ``url``, ``contract``, ``chain_id`` (31337 if left out), and the numbers of
+    `zerostate.payment.chain.config.ChainConfig`."""
 
     passphrase_file: Path | None = None
     """File, open to its owner only, with the passphrase of the tower's encrypted key.
@@ -73,29 +71,23 @@ class WatchtowerConfig(BaseModel):
         """`listen`, parsed."""
         return _address(self.listen)
 
+    @field_validator("chain")
+    @classmethod
+    def _check_chain(cls, chain: dict[str, object]) -> dict[str, object]:
+        problems = tuple(chain_problems(chain))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return chain
+
     @property
     def chain_config(self) -> ChainConfig:
-        """`chain`, parsed.
+        """`chain`, parsed; what the tower sent is noted in its own directory."""
+        return chain_config(self.chain, self.data_dir)
 
-        Raises:
-            ConfigError: Lists what cannot be used.
-        """
-        known = {each.name for each in fields(ChainConfig)} - _OWN
-        problems = [
-            f"chain.{name}: there is no such setting{_hint(name, known)}"
-            for name in sorted(self.chain.keys() - known)
-        ]
-        problems += [
-            f"chain.{name}: is missing"
-            for name in ("url", "contract")
-            if self.chain.get(name, ZERO_ADDRESS) == ZERO_ADDRESS
-        ]
-        if problems:
-            raise ConfigError(*problems)
-        try:
-            return ChainConfig(data_dir=self.data_dir, **cast("Any", self.chain))
-        except TypeError as exc:
-            raise ConfigError(f"chain: a value of a wrong type: {exc}") from exc
+    @property
+    def chain_id(self) -> int:
+        """The id that the chain must have."""
+        return chain_id(self.chain)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -112,11 +104,9 @@ class WatchtowerConfig(BaseModel):
         if len(data) > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes")
         try:
-            config = cls.model_validate_json(data)
+            return cls.model_validate_json(data)
         except ValidationError as exc:
             raise ConfigError(*_problems(exc)) from exc
-        _ = config.chain_config
-        return config
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -139,11 +129,8 @@ def _problems(error: ValidationError) -> list[str]:
         text = each["msg"].removeprefix("Value error, ")
         if each["type"] == "extra_forbidden":
             known = set(WatchtowerConfig.model_fields)
-            text = f"there is no such setting{_hint(where, known)}"
+            close = get_close_matches(where, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            text = f"there is no such setting{hint}"
         problems.append(f"{where}: {text}")
     return problems
-
-
-def _hint(name: str, known: set[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
