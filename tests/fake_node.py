@@ -8,7 +8,7 @@ import rlp
 from zerostate.errors import ChainUnreachableError, InsufficientGasError
 from zerostate.evidence.ethereum import EthAddress, keccak256
 from zerostate.payment.chain.model import BlockHash, BlockRef, Head, TxHash, TxReceipt
-from zerostate.payment.chain.node import RawLog, SendOutcome
+from zerostate.payment.chain.node import SendOutcome
 from zerostate.payment.chain.transactions import TxRequest
 
 BASE_FEE_WEI = 10
@@ -35,7 +35,11 @@ class Block:
 
 @dataclass
 class FakeNode:
-    """One account's view of a chain; implements `zerostate.payment.chain.node.Node`."""
+    """One account's view of a chain.
+
+    As much of `zerostate.payment.chain.node.Node` as sending transactions takes: no
+    code, calls or logs of contracts.
+    """
 
     wei: int = 10**18
     reachable: bool = True
@@ -102,12 +106,6 @@ class FakeNode:
             nonce += 1
         return nonce
 
-    async def code(self, address: EthAddress) -> bytes:
-        raise NotImplementedError
-
-    async def call(self, to: EthAddress, data: bytes, block: int | None) -> bytes:
-        raise NotImplementedError
-
     async def estimate_gas(self, sender: EthAddress, request: TxRequest) -> int:
         self._answering()
         if self.refuses is not None:
@@ -146,11 +144,6 @@ class FakeNode:
                         tx_hash, place, GAS, GAS, tx_hash not in self.fails
                     )
         return None
-
-    async def logs(
-        self, contract: EthAddress, first: int, last: int
-    ) -> tuple[RawLog, ...]:
-        raise NotImplementedError
 
 
 def decoded(raw: bytes) -> Pooled:

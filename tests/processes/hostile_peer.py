@@ -20,19 +20,28 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
-from zerostate.evidence.envelope import seal
+from zerostate.evidence.envelope import seal, unseal
 from zerostate.evidence.identity import Identity
 from zerostate.guild import messages_pb2 as guild_pb
-from zerostate.ids import PeerId, new_guild_id
+from zerostate.guild.keys import GRACE_S, EpochKey, new_member_key, unwrap_key
+from zerostate.guild.parts import topic_of
+from zerostate.guild.requests import JoinRequest, sign_join
+from zerostate.guild.sealing import seal_body
+from zerostate.ids import GuildId, PeerId, new_guild_id
 from zerostate.p2p import wire_pb2 as pb
 from zerostate.p2p._libp2p.building import build_gossip, build_host
 from zerostate.p2p._libp2p.guard import Guard
 from zerostate.p2p.message import DOMAIN, PAYLOAD_TYPE
+from zerostate.telemetry.propagation import TraceCarrier
 
 PROTOCOL = "/zerostate/message/1"
 ANNOUNCE_TOPIC = "zerostate/guilds/1"
 LIFE_NS = 60 * 10**9
 REPLY_TIMEOUT_S = 5.0
+ANNOUNCE_TIMEOUT_S = 30.0
+HOSTILE = "hostile"
+"""What the attacker offers to guilds."""
+
 IN_FLIGHT = 32
 """Joins that wait for their refusal at once."""
 
@@ -42,9 +51,12 @@ Ask = Callable[[bytes], Awaitable[None]]
 class Hostile:
     """One attacker, connected with one victim."""
 
-    def __init__(self, host, pubsub, identity: Identity, victim: PeerId) -> None:
+    def __init__(
+        self, host, pubsub, announcements, identity: Identity, victim: PeerId
+    ) -> None:
         self._host = host
         self._pubsub = pubsub
+        self._announcements = announcements
         self._identity = identity
         self._victim = victim
         self.replies: Counter[str] = Counter()
@@ -106,6 +118,65 @@ class Hostile:
             return self._message(body=body.SerializeToString())
 
         await self._ask_each(join() for _ in range(count))
+
+    # What a member of the victim's guild may not do
+
+    async def old_epoch(self, count: int) -> None:
+        """Join the victim's next guild, and seal with a key that was rotated away."""
+        guild_id = await self._next_guild()
+        key = await self._join(guild_id)
+        await self._join(guild_id)  # with another key: the guild's is rotated
+        await trio.sleep(GRACE_S + 1)
+        await self._ask_each(
+            self._message(
+                type="task_request",
+                topic=topic_of(guild_id),
+                body=self._sealed(guild_id, key),
+            )
+            for _ in range(count)
+        )
+
+    async def _next_guild(self) -> GuildId:
+        with trio.fail_after(ANNOUNCE_TIMEOUT_S):
+            while True:
+                data = (await self._announcements.get()).data
+                if (announced := _opened(data)).type == "guild_announce":
+                    body = guild_pb.Announce.FromString(announced.body)
+                    return GuildId(body.guild_id)
+
+    async def _join(self, guild_id: GuildId) -> EpochKey:
+        """Join or join anew; return the key of the guild from then on."""
+        member_key = new_member_key()
+        request = JoinRequest(
+            guild_id=guild_id,
+            creator=self._victim,
+            public_key=member_key.public,
+            capabilities=(HOSTILE,),
+            at_unix_ns=time.time_ns(),
+        )
+        body = guild_pb.Join(
+            guild_id=guild_id, request=sign_join(self._identity, request)
+        )
+        stream = await self._open()
+        await stream.write(_framed(self._message(body=body.SerializeToString())))
+        reply = _opened(await _read_frame(stream))
+        await stream.reset()
+        return unwrap_key(
+            guild_pb.Joined.FromString(reply.body).wrapped_key,
+            guild_id=guild_id,
+            me=self._identity.peer_id,
+            member_key=member_key,
+        )
+
+    def _sealed(self, guild_id: GuildId, key: EpochKey) -> bytes:
+        return seal_body(
+            key,
+            guild_id=guild_id,
+            author=self._identity.peer_id,
+            message_type="task_request",
+            body=b"work for me",
+            carrier=TraceCarrier(),
+        )
 
     # What is answered, but whose trace is not gone on with
 
@@ -169,9 +240,8 @@ class Hostile:
 
             async def read() -> None:
                 while True:
-                    size = int.from_bytes(await _read_exactly(stream, 4), "big")
-                    envelope = await _read_exactly(stream, size)
-                    self.replies[_error_code(envelope)] += 1
+                    reply = _opened(await _read_frame(stream))
+                    self.replies[reply.error_code or "ok"] += 1
                     room.release()
 
             nursery.start_soon(read)
@@ -193,6 +263,11 @@ def _framed(data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + data
 
 
+async def _read_frame(stream) -> bytes:
+    size = int.from_bytes(await _read_exactly(stream, 4), "big")
+    return await _read_exactly(stream, size)
+
+
 async def _read_exactly(stream, size: int) -> bytes:
     gathered = b""
     while len(gathered) < size:
@@ -203,11 +278,9 @@ async def _read_exactly(stream, size: int) -> bytes:
     return gathered
 
 
-def _error_code(envelope: bytes) -> str:
-    from zerostate.evidence.envelope import unseal
-
+def _opened(envelope: bytes) -> pb.Message:
     payload = unseal(envelope, domain=DOMAIN, payload_type=PAYLOAD_TYPE).payload
-    return pb.Message.FromString(payload).error_code or "ok"
+    return pb.Message.FromString(payload)
 
 
 @asynccontextmanager
@@ -223,10 +296,10 @@ async def connected_with(address: str):
     ):
         await pubsub.wait_until_ready()
         await host.connect(info_from_p2p_addr(Multiaddr(address)))
-        await pubsub.subscribe(ANNOUNCE_TOPIC)
+        announcements = await pubsub.subscribe(ANNOUNCE_TOPIC)
         await trio.sleep(1.5)  # until gossipsub's next heartbeat has made a mesh
         victim = PeerId(address.rpartition("/")[2])
-        yield Hostile(host, pubsub, identity, victim)
+        yield Hostile(host, pubsub, announcements, identity, victim)
 
 
 async def main(address: str, attacks: dict[str, int]) -> None:

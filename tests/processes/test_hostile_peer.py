@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ ATTACK_TIMEOUT_S = 120.0
 
 PLANS = (
     PeerPlan("requester"),
-    PeerPlan("executor", ("wasm",)),
+    PeerPlan("executor", ("wasm",), {"ops_listen": "127.0.0.1:0"}),
     PeerPlan("witness", ("witness",)),
 )
 
@@ -98,6 +99,26 @@ def test_each_attack_is_refused_with_a_counted_reason_and_work_goes_on(network):
     assert replies["replayed"] == {"guild_not_found": 1, "message_refused": TIMES}
     for survivor in ("joins", "malformed_trace_header", "strange_trace"):
         assert replies[survivor] == {"guild_not_found": TIMES}
+    assert_still_works(network)
+
+
+def test_a_message_under_a_key_that_was_rotated_away_is_refused(network):
+    victim = network["executor"]
+    refused = "guild.refused.old_epoch"
+    assert refused not in victim.guild_counts()
+    with ThreadPoolExecutor() as pool:
+        attacked = pool.submit(attack, victim, old_epoch=TIMES)
+        guild = victim.call(
+            "guild_create", wanted=["hostile"], members=1, timeout_s=25.0
+        )
+        replies = attacked.result()
+
+    assert replies == {"old_epoch": {"ok": TIMES}}  # taken, as gossip is
+    wait_until(
+        lambda: victim.guild_counts().get(refused) == TIMES,
+        f"{TIMES} refused: {victim.guild_counts()}",
+    )
+    victim.call("guild_leave", guild_id=guild["guild_id"])
     assert_still_works(network)
 
 
