@@ -14,7 +14,6 @@ from zerostate.evidence.channel import ChannelUpdate, decode_state
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.ids import ChannelId, TaskId
 from zerostate.payment import wire
-from zerostate.payment.ledger import agreed_bytes
 from zerostate.payment.means import Means
 from zerostate.payment.model import Payment
 from zerostate.payment.proposing import counter_signed, proposed
@@ -88,7 +87,7 @@ class Payer:
                 update = payment_update(
                     state, amount, task_id=task_id, receipt_sha256=names, paid=paid
                 )
-                return _payment(
+                return self._payment(
                     await self._transact(state, update, paid=paid, interim=interim)
                 )
 
@@ -120,7 +119,7 @@ class Payer:
             )
         if same:
             done = await self._transact(state, update, interim=begun.interim)
-            return _payment(done)
+            return self._payment(done)
         await self._finish_earlier(state, update)
         return None
 
@@ -160,7 +159,7 @@ class Payer:
             answer = decode_state(wire.decode_payment_accepted(body))
             state = counter_signed(state, answer)
             await self._ledger.save(state, Role.PAYER, interim=interim)
-            tracer.record_state(span, agreed_bytes(state), update.nonce)
+            tracer.record_state(span, self._ledger.agreed(state), update.nonce)
         return state
 
     async def _send_update(self, state: ChannelState, *, interim: bool) -> bytes:
@@ -186,12 +185,15 @@ class Payer:
                 f"the time of {state.channel_id} is over; open another channel"
             )
 
-
-def _payment(state: ChannelState) -> Payment:
-    """Return the payment in the newest agreed update."""
-    if state.agreed is None or state.agreed.update.task_id is None:
-        raise ValueError(f"nothing was paid on {state.channel_id} yet")
-    update, task_id = state.agreed.update, state.agreed.update.task_id
-    return Payment(
-        state.channel_id, update.amount, update.nonce, task_id, agreed_bytes(state)
-    )
+    def _payment(self, state: ChannelState) -> Payment:
+        """Return the payment in the newest agreed update."""
+        if state.agreed is None or state.agreed.update.task_id is None:
+            raise ValueError(f"nothing was paid on {state.channel_id} yet")
+        update, task_id = state.agreed.update, state.agreed.update.task_id
+        return Payment(
+            state.channel_id,
+            update.amount,
+            update.nonce,
+            task_id,
+            self._ledger.agreed(state),
+        )

@@ -36,6 +36,7 @@ class Save:
     channel: ChannelRow
     payment: PaymentRow | None
     now_unix_ns: int
+    with_life: bool = True
 
     def __call__(self, connection: sqlite3.Connection) -> None:
         """Write both.
@@ -45,7 +46,7 @@ class Save:
         """
         _save_all(connection, (self,))
         # After the states: what freezes a channel must not refuse the last one.
-        if self.channel.life is not None:
+        if self.channel.life is not None and self.with_life:
             save_life(connection, self.channel.channel_id, self.channel.life)
 
 
@@ -65,7 +66,9 @@ def make_all(
 
 
 def _is_only_rows(change: Change[Any]) -> bool:
-    return isinstance(change, Save) and change.channel.life is None
+    return isinstance(change, Save) and not (
+        change.with_life and change.channel.life is not None
+    )
 
 
 def _save_all(connection: sqlite3.Connection, saves: Sequence[Save]) -> None:

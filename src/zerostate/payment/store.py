@@ -111,9 +111,20 @@ class PaymentStore:
         return payment_row(rows[0]) if rows else None
 
     async def save(
-        self, channel: ChannelRow, payment: PaymentRow | None, *, now_unix_ns: int
+        self,
+        channel: ChannelRow,
+        payment: PaymentRow | None,
+        *,
+        now_unix_ns: int,
+        with_life: bool = True,
     ) -> None:
         """Write both in one transaction; durable when this returns.
+
+        Args:
+            channel: The channel.
+            payment: What was paid on it last, if that is new.
+            now_unix_ns: When.
+            with_life: Whether its life has changed too; it takes a statement more.
 
         Raises:
             ChannelFrozenError: The channel's signed states may not change any more.
@@ -121,7 +132,7 @@ class PaymentStore:
         """
         if payment is not None:
             self._tasks.add(payment.task_id)
-        await self.write(Save(channel, payment, now_unix_ns))
+        await self.write(Save(channel, payment, now_unix_ns, with_life))
 
     async def save_compared(
         self, channel: ChannelRow, payment: PaymentRow | None, *, now_unix_ns: int
