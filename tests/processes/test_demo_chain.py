@@ -14,8 +14,8 @@ from zerostate.cli.ports import choose_ports
 from zerostate.cli.processes import Supervisor
 from zerostate.evidence.channel import ChannelTerms
 from zerostate.ids import PeerId
-from zerostate.node.chain_settings import chain_config, chain_id
 from zerostate.payment.chain import ChannelStatus
+from zerostate.payment.chain.settings import chain_config, chain_id
 from zerostate.payment.config import KEY_FILE
 from zerostate.payment.contract import peer_hash
 from zerostate.payment.deferred import defer_chain

@@ -13,7 +13,6 @@ from zerostate.evidence.identity import parse_peer_id
 from zerostate.guild import GuildConfig
 from zerostate.guild.config import MAX_HEARTBEAT_INTERVAL_S
 from zerostate.ids import PeerId
-from zerostate.node.chain_settings import chain_config, chain_id, chain_problems
 from zerostate.node.data_dir import SOCKET_NAME
 from zerostate.node.ops_address import OpsAddress
 from zerostate.node.p2p_settings import p2p_problems
@@ -22,6 +21,7 @@ from zerostate.p2p.address import check_listen_address, parse_peer_address
 from zerostate.p2p.dht import capability_key
 from zerostate.p2p.discovery import MAX_CAPABILITIES
 from zerostate.payment import PaymentConfig
+from zerostate.payment.chain.settings import chain_config, chain_id, chain_problems
 from zerostate.payment.config import (
     MAX_TTL_S,
     MAX_WINDOW_S,
@@ -182,6 +182,10 @@ class NodeConfig(BaseModel):
     """Most that this peer deposits in a channel that another one opens, in the smallest
     unit."""
 
+    watchtowers: tuple[str, ...] = ()
+    """Where watchtowers take states, such as ``http://127.0.0.1:8480``; only with
+    `chain`. Each gets the newest state of each channel, in the background."""
+
     payment_passphrase_file: Path | None = None
     """File with the passphrase of the key that spends money, readable by its owner only.
     None takes ``ZEROSTATE_PAYMENT_PASSPHRASE``; without either the key is kept plain."""
@@ -309,6 +313,8 @@ class NodeConfig(BaseModel):
             ConfigError: The settings do not go together.
         """
         settings: dict[str, Any] = {}
+        if self.chain is None and self.watchtowers:
+            raise ConfigError("watchtowers: without chain there is nothing to watch")
         if self.chain is not None:
             chain = chain_config(self.chain, self.data_dir)
             settings = {
@@ -326,6 +332,7 @@ class NodeConfig(BaseModel):
             if self.max_exposure is None
             else Minor(self.max_exposure),
             max_own_deposit=Minor(self.max_own_deposit),
+            watchtowers=self.watchtowers,
             **settings,
         )
 

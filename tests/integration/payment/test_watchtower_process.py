@@ -29,7 +29,7 @@ TIMEOUT_S = 60
 OWNER = """
 import sys, trio
 from zerostate.ids import ChannelId
-from zerostate.payment.watchtower import WatchtowerClient
+from zerostate.payment.watchtower.client import WatchtowerClient
 
 async def main(url, channel_id, *states):
     client = WatchtowerClient([url])

@@ -196,6 +196,7 @@ def test_the_chain_is_configured_as_the_file_says(tmp_path):
         "channel_ttl_s": 60,
         "max_exposure": 7,
         "max_own_deposit": 8,
+        "watchtowers": ["http://127.0.0.1:8480"],
         "payment_passphrase_file": "/secret",
     }
     config = load(tmp_path, fields)
@@ -212,6 +213,7 @@ def test_the_chain_is_configured_as_the_file_says(tmp_path):
     assert (payment.window_s, payment.ttl_s) == (30 * 86_400, 60)
     assert payment.max_window_s == payment.window_s
     assert (payment.max_exposure, payment.max_own_deposit) == (7, 8)
+    assert payment.watchtowers == ("http://127.0.0.1:8480",)
     assert payment.passphrase_file == Path("/secret")
 
 
@@ -275,6 +277,7 @@ def test_a_chains_address_may_be_a_secret_and_is_never_shown(tmp_path):
         ("channel_ttl_s", 59),
         ("max_exposure", 0),
         ("max_own_deposit", -1),
+        ("watchtowers", ["http://127.0.0.1:8480"]),
         ("payment_passphrase_file", "a\0b"),
         ("chain", "http://127.0.0.1:8545"),
     ],

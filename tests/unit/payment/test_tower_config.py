@@ -6,7 +6,7 @@ import pytest
 
 from zerostate.errors import ConfigError
 from zerostate.evidence.ethereum import EthAddress
-from zerostate.payment.watchtower import WatchtowerConfig
+from zerostate.payment.watchtower.config import WatchtowerConfig
 
 CONTRACT = EthAddress("0x" + "c0" * 20)
 CHAIN = {"url": "http://127.0.0.1:8545", "contract": CONTRACT}
@@ -25,6 +25,7 @@ def test_what_is_said_of_the_chain_goes_to_the_chain(tmp_path):
     chain = config.chain_config
     assert (chain.data_dir, chain.url) == (tmp_path, CHAIN["url"])
     assert (chain.contract, chain.confirmations) == (CONTRACT, 3)
+    assert config.chain_id == 31337
 
 
 @pytest.mark.parametrize(
@@ -36,14 +37,14 @@ def test_what_is_said_of_the_chain_goes_to_the_chain(tmp_path):
         ({"listen": "here"}, "listen: 'here' is no IP address and port"),
         ({"max_channels": 0}, "max_channels: "),
         ({"poll_s": 0}, "poll_s: "),
-        ({"chain": {}}, "chain.url: is missing; chain.contract: is missing"),
+        ({"chain": {}}, "chain: url: missing; contract: missing"),
         (
             {"chain": {**CHAIN, "confirmation": 1}},
-            "chain.confirmation: there is no such setting; did you mean confirmations",
+            "chain: confirmation: there is no such setting; did you mean confirmations",
         ),
-        ({"chain": {**CHAIN, "confirmations": 0}}, "chain.confirmations: 0 is not"),
-        ({"chain": {**CHAIN, "confirmations": "1"}}, "chain: a value of a wrong type"),
-        ({"chain": {**CHAIN, "data_dir": "/"}}, "chain.data_dir: there is no such"),
+        ({"chain": {**CHAIN, "confirmations": 0}}, "chain: confirmations: 0 is not"),
+        ({"chain": {**CHAIN, "confirmations": "1"}}, "'1' is not a whole number"),
+        ({"chain": {**CHAIN, "data_dir": "/"}}, "data_dir: there is no such setting"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, content, problem):

@@ -14,13 +14,14 @@ from tower_parties import Signers
 from zerostate.evidence.ethereum import EthKey
 from zerostate.ids import ChannelId
 from zerostate.payment.tracing import PaymentTracer
-from zerostate.payment.watchtower import (
-    WatchtowerClient,
-    WatchtowerConfig,
-    tower_url_problem,
-)
+from zerostate.payment.watchtower.address import tower_url_problem
 from zerostate.payment.watchtower.app import open_tower
-from zerostate.payment.watchtower.client import MAX_ATTEMPTS, MAX_WAITING
+from zerostate.payment.watchtower.client import (
+    MAX_ATTEMPTS,
+    MAX_WAITING,
+    WatchtowerClient,
+)
+from zerostate.payment.watchtower.config import WatchtowerConfig
 
 SIGNERS = Signers(CHAIN_ID, CONTRACT, EthKey(b"\x31" * 32), EthKey(b"\x32" * 32))
 STATE = {"Content-Type": "application/octet-stream"}

@@ -1,4 +1,4 @@
-"""Settings of the chain that a node's channels are funded on."""
+"""Settings of a chain, as they stand in the file of a node or a watchtower."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from zerostate.errors import ConfigError
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthAddress
-from zerostate.payment.chain import ChainConfig
+from zerostate.payment.chain.config import ChainConfig
 from zerostate.payment.config import LOCAL_CHAIN_ID
 
 MAX_CHAIN_ID: Final = 2**53 - 1
@@ -46,7 +46,7 @@ def chain_config(settings: Mapping[str, object], data_dir: Path) -> ChainConfig:
 
     Args:
         settings: Without problems of name and type.
-        data_dir: Of the node.
+        data_dir: Of the node or watchtower.
 
     Raises:
         ConfigError: A number is out of its bounds, or the address is none.
