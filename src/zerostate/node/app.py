@@ -24,7 +24,6 @@ from zerostate.node.channel_commands import ChannelCommands
 from zerostate.node.commands import OUTLASTING, Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
-from zerostate.node.counterparts import Counterparts
 from zerostate.node.data_dir import IDENTITY_NAME, hold_data_dir
 from zerostate.node.earnings import open_earnings
 from zerostate.node.executor import Executor
@@ -33,6 +32,7 @@ from zerostate.node.history import open_history
 from zerostate.node.identity import load_or_create
 from zerostate.node.layers import Layers
 from zerostate.node.ops import Ops
+from zerostate.node.payments import open_payments
 from zerostate.node.sampling import node_sampler
 from zerostate.node.task import Requester
 from zerostate.node.task_commands import TaskCommands
@@ -41,13 +41,8 @@ from zerostate.node.vitals import take_vitals
 from zerostate.node.witnessing import WITNESSES, Witness
 from zerostate.p2p import P2PTracer, PeerNode, open_peer_node
 from zerostate.p2p.host import HostOpener
-from zerostate.p2p.tasks import open_background
-from zerostate.payment import (
-    ChannelManager,
-    PaymentConfig,
-    PaymentTracer,
-    open_channels,
-)
+from zerostate.p2p.tasks import open_background, start_clean
+from zerostate.payment import PaymentTracer
 from zerostate.telemetry import (
     BatchConfig,
     TelemetryConfig,
@@ -125,7 +120,7 @@ async def _serve(
                 layers.requester,
                 guilds=GuildCommands(layers.guilds, layers.peers.peer_id),
                 tasks=TaskCommands(layers.requester, layers.archive, nursery, clock),
-                channels=ChannelCommands(layers.channels, telemetry.trace_url),
+                channels=ChannelCommands(layers.payments.channels, telemetry.trace_url),
                 telemetry=telemetry,
             )
             server = ControlServer(
@@ -133,6 +128,7 @@ async def _serve(
             )
             await nursery.start(server.serve)
             await on_ready(Ready(layers.peers, ops_url))
+            start_clean(nursery, layers.payments.reach_chain)
             await trio.sleep_forever()
 
 
@@ -186,16 +182,16 @@ async def open_layers(
                 opener=opener,
             )
         )
-        channels = await stack.enter_async_context(
-            open_channels(
-                PaymentConfig(data_dir=config.data_dir),
+        payments = await stack.enter_async_context(
+            open_payments(
+                config.payment_config,
                 identity,
+                peers,
                 tracer=payment_tracer,
                 clock=clock,
-                counterparty=peers,
             )
         )
-        _serve_payments(peers, channels)
+        channels = payments.channels
         guilds = await stack.enter_async_context(
             open_guilds(
                 peers,
@@ -206,9 +202,6 @@ async def open_layers(
             )
         )
         peers.relations.is_member = guilds.is_member_of_a_guild
-        counterparts = await Counterparts.load(channels)
-        channels.opened = counterparts.add
-        peers.relations.is_counterpart = counterparts.__contains__
         if EXECUTES in config.capabilities:
             tracer = ExecutionTracer(provider)
             execution = ExecutionConfig(
@@ -227,6 +220,7 @@ async def open_layers(
             channels.expects = earnings.of
         if WITNESSES in config.capabilities:
             Witness(peers, guilds, identity, clock)
+        payments.begin()
         peers.discovery.advertise(config.capabilities)
         history = await stack.enter_async_context(
             open_history(config.data_dir / HISTORY_NAME)
@@ -244,7 +238,7 @@ async def open_layers(
             payment_tracer=payment_tracer,
             channel_deposit=Minor(config.channel_deposit),
         )
-        yield Layers(peers, guilds, requester, archive, channels)
+        yield Layers(peers, guilds, requester, archive, payments)
 
 
 def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorTerms:
@@ -257,13 +251,6 @@ def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorT
         max_module_bytes=execution.max_module_bytes,
         max_input_bytes=execution.max_input_bytes,
         capacity=execution.workers + execution.max_waiting,
-    )
-
-
-def _serve_payments(peers: PeerNode, channels: ChannelManager) -> None:
-    peers.handle("channel_open", lambda m: channels.on_channel_open(m.author, m.body))
-    peers.handle(
-        "payment_update", lambda m: channels.on_payment_update(m.author, m.body)
     )
 
 

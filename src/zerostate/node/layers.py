@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from zerostate.guild import GuildService
 from zerostate.node.archive import TaskArchive
+from zerostate.node.payments import Payments
 from zerostate.node.task import Requester
 from zerostate.p2p import PeerNode
-from zerostate.payment import ChannelManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,4 +20,4 @@ class Layers:
     archive: TaskArchive
     """What is kept of its tasks."""
 
-    channels: ChannelManager
+    payments: Payments
