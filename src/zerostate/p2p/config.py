@@ -25,6 +25,10 @@ MAX_GOSSIP_BURST: Final = 10
 MAX_GOSSIP_RATE_PER_S: Final = 200.0
 """Upper bound of `gossip_rate_per_s`: measured without loss on loopback."""
 
+MIN_HEALTH_INTERVAL_S: Final = 0.05
+"""Lower bound of `health_interval_s`, but for 0: a check takes a few milliseconds of both
+peers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class P2PConfig:
@@ -182,6 +186,24 @@ class P2PConfig:
             value, most = getattr(self, name), getattr(self, bound)
             if value > most:
                 yield f"p2p.{name}: {value} is more than p2p.{bound}, {most}"
+        if 0 < self.health_interval_s < MIN_HEALTH_INTERVAL_S:
+            yield (
+                f"p2p.health_interval_s: {self.health_interval_s} is neither 0 nor at"
+                f" least {MIN_HEALTH_INTERVAL_S}"
+            )
+        for name in ("bootstrap", "relays"):
+            yield from _refused(name, getattr(self, name), self._check_wanted)
+
+    def _check_wanted(self, address: str) -> None:
+        """Check that the lists allow to connect with whom we are to stay connected."""
+        try:
+            peer_id = parse_peer_address(address).peer_id
+        except ValueError:
+            return  # refused already
+        if peer_id in self.deny:
+            raise ValueError(f"{peer_id} stands in deny, too")
+        if self.allow and peer_id not in self.allow:
+            raise ValueError(f"{peer_id} does not stand in allow")
 
 
 def _refused(
