@@ -216,8 +216,9 @@ async def open_layers(
             earnings = await stack.enter_async_context(
                 open_earnings(config.data_dir / EARNINGS_NAME)
             )
-            Executor(peers, guilds, runner, terms=terms, earnings=earnings)
+            executor = Executor(peers, guilds, runner, terms=terms, earnings=earnings)
             channels.expects = earnings.of
+            channels.expects_stream = executor.streams
         if WITNESSES in config.capabilities:
             Witness(peers, guilds, identity, clock)
         payments.begin()

@@ -21,7 +21,7 @@ from zerostate.errors import (
 )
 from zerostate.evidence.receipt import open_receipt, receipt_sha256
 from zerostate.execution.runner import TaskExecution, TaskOrder, TaskRunner
-from zerostate.execution.signed_manifest import open_manifest
+from zerostate.execution.signed_manifest import manifest_sha256, open_manifest
 from zerostate.guild import GuildService
 from zerostate.ids import GuildId, PeerId, TaskId, TraceIdHex, parse_task_id
 from zerostate.node import messages_pb2 as pb
@@ -29,7 +29,8 @@ from zerostate.node.bidding import ExecutorTerms
 from zerostate.node.earnings import Earnings
 from zerostate.node.pinning import TaskTraces
 from zerostate.p2p import Message, PeerNode
-from zerostate.payment import ExpectedPayment
+from zerostate.payment import ExpectedPayment, ExpectedStream
+from zerostate.units import Minor
 
 RESULT_ATTEMPTS: Final = 3
 """How often a result is sent until it is taken: a peer that is overloaded or frozen for
@@ -65,7 +66,7 @@ class Executor:
         self._guilds = guilds
         self._runner = runner
         self._terms = terms
-        self._under_way: set[TaskId] = set()
+        self._under_way: dict[TaskId, ExpectedStream | None] = {}
         self._earnings = earnings
         self._traces = TaskTraces()
         guilds.on_message(
@@ -74,6 +75,10 @@ class Executor:
         guilds.on_message(
             "task_request", self._on_request, continues=self._is_in_its_trace
         )
+
+    def streams(self, task_id: TaskId) -> ExpectedStream | None:
+        """Return what may be paid for a task while it goes on; None if none does."""
+        return self._under_way.get(task_id)
 
     async def _on_offer(self, guild_id: GuildId, message: Message) -> None:
         bid = self._bid(_parse_offer(message, guild_id), message.author)
@@ -115,12 +120,12 @@ class Executor:
             raise EvidenceError(f"{task_id} was asked for before")
         try:
             self._check_capacity()
-            self._check_price(request, requester)
+            stream = self._check_price(request, requester)
         except (ExecutorBusyError, PriceError) as exc:
             _logger.info("%s declined: %s", task_id, exc)
             result = _failure(task_id, exc)
         else:
-            result = await self._accept(request, guild_id, requester)
+            result = await self._accept(request, guild_id, requester, stream)
         await self._peers.request(
             requester,
             "task_result",
@@ -135,25 +140,34 @@ class Executor:
                 f"{len(self._under_way)} tasks are under way already"
             )
 
-    def _check_price(self, request: pb.TaskRequest, requester: PeerId) -> None:
+    def _check_price(
+        self, request: pb.TaskRequest, requester: PeerId
+    ) -> ExpectedStream | None:
+        """Return what may be paid while the task goes on, if its terms are enough."""
         try:
             manifest = open_manifest(request.manifest, requester=requester)
         except ManifestError:
             # The runner says so, in the task's own span.
-            return
+            return None
         self._terms.check_price(manifest)
+        max_total = Minor(manifest.price.max_total)
+        return ExpectedStream(manifest_sha256(request.manifest), max_total)
 
     async def _accept(
-        self, request: pb.TaskRequest, guild_id: GuildId, requester: PeerId
+        self,
+        request: pb.TaskRequest,
+        guild_id: GuildId,
+        requester: PeerId,
+        stream: ExpectedStream | None,
     ) -> pb.TaskResult:
         task_id = TaskId(request.task_id)
         accepted = pb.TaskAccept(task_id=task_id).SerializeToString()
-        self._under_way.add(task_id)
+        self._under_way[task_id] = stream
         try:
             reply = await self._peers.request(requester, "task_accept", accepted)
             return await self._run(request, guild_id, requester, reply)
         finally:
-            self._under_way.discard(task_id)
+            del self._under_way[task_id]
 
     def _is_offered_in_its_trace(self, _guild_id: GuildId, message: Message) -> bool:
         """Whether nothing is known against the offered task's being in that trace."""

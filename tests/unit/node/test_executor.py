@@ -7,11 +7,11 @@ from executor_world import INPUT, manifest, open_asked
 from zerostate.errors import ExecutorBusyError, NotAMemberError, TrapError
 from zerostate.evidence.identity import Identity
 from zerostate.evidence.receipt import receipt_sha256
-from zerostate.execution.signed_manifest import seal_manifest
+from zerostate.execution.signed_manifest import manifest_sha256, seal_manifest
 from zerostate.ids import new_guild_id, new_task_id
 from zerostate.node import messages_pb2 as pb
 from zerostate.node.executor import RESULT_ATTEMPTS, RESULT_TIMEOUT_S
-from zerostate.payment import ExpectedPayment
+from zerostate.payment import ExpectedPayment, ExpectedStream
 from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
 
@@ -52,6 +52,21 @@ async def test_what_is_earned_is_noted_before_anybody_has_the_receipt(
     await asked.send()
 
     assert known == [ExpectedPayment(receipt_sha256(*asked.runner.receipts), Minor(7))]
+
+
+async def test_a_task_may_be_paid_by_its_manifest_only_while_it_goes_on(
+    asked, autojump_clock
+):
+    asked.runner.takes_s = 150
+    sealed = seal_manifest(asked.requester.identity, manifest())
+    assert asked.executor.streams(asked.task_id) is None
+    await asked.send(manifest=sealed)
+
+    stream = ExpectedStream(manifest_sha256(sealed), Minor(70))
+    assert asked.executor.streams(asked.task_id) == stream
+    await trio.sleep(100)
+    assert asked.executor.streams(asked.task_id) is None
+    assert asked.earnings.of(asked.task_id) is not None
 
 
 async def test_a_failed_task_earns_what_its_receipt_says(asked, autojump_clock):
