@@ -292,7 +292,7 @@ def test_the_settings_that_the_document_shows_are_taken(tmp_path):
     shown = [
         block.text
         for block in blocks(ROOT / "docs" / "payment.md")
-        if block.language == "json" and '"chain"' in block.text
+        if block.language == "json" and '"channel_deposit"' in block.text
     ]
     (text,) = shown
     fields = {"service_name": "a", "data_dir": str(tmp_path), **json.loads(text)}

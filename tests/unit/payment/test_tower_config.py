@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from architecture.markdown import blocks
+from architecture.repository import ROOT
 from zerostate.errors import ConfigError
 from zerostate.evidence.ethereum import EthAddress
 from zerostate.payment.watchtower.config import WatchtowerConfig
@@ -64,3 +66,15 @@ def test_a_node_s_address_with_its_secret_is_not_shown(tmp_path):
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"missing\.json: cannot be read"):
         WatchtowerConfig.load(tmp_path / "missing.json")
+
+
+def test_the_settings_that_the_document_shows_are_taken(tmp_path):
+    (text,) = (
+        block.text
+        for block in blocks(ROOT / "docs" / "payment.md")
+        if block.language == "json" and '"listen"' in block.text
+    )
+    config = load(tmp_path, **json.loads(text))
+
+    assert config.chain_config.confirmations == 12
+    assert config.chain_id == 31337
