@@ -92,7 +92,12 @@ class Life:
     @property
     def takes_payments(self) -> bool:
         """Whether the next payment may be signed, its number apart."""
-        return self.phase is Phase.OPEN and self.pending is None
+        pending = self.pending
+        # What both signed counts as gone already, be it on the chain or not yet.
+        is_clear = pending is None or (
+            isinstance(pending, SignedWithdrawal) and bool(pending.payee_signature)
+        )
+        return self.phase is Phase.OPEN and is_clear
 
     def frozen(self, phase: Phase) -> "Life":
         """Return it in a later phase; never goes back."""

@@ -83,8 +83,7 @@ class Opener:
         if life is None:
             return self._means.chain is None
         return (
-            life.phase in _USABLE
-            and life.pending is None
+            (life.phase is Phase.OPENING or life.takes_payments)
             and self._means.now_unix_s() < life.expires_unix_s
         )
 
