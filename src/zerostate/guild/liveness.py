@@ -7,6 +7,7 @@ from typing import Final, final
 import trio
 
 from zerostate.errors import (
+    GuildError,
     GuildLogError,
     GuildNotFoundError,
     NotAMemberError,
@@ -21,6 +22,7 @@ from zerostate.guild import messages_pb2 as pb
 from zerostate.guild.bodies import guild_of, parse, wrapped_for
 from zerostate.guild.book import EndReason, Guild
 from zerostate.guild.keys import unwrap_key
+from zerostate.guild.log import MAX_SINCE_BYTES
 from zerostate.guild.parts import Parts
 from zerostate.ids import PeerId
 from zerostate.p2p import Message
@@ -35,6 +37,10 @@ what looks sealed with a key that we do not have."""
 
 MAX_PAGES: Final = 64
 """Answers read at once while catching up: more than the longest log has."""
+
+MAX_ANSWER_BYTES: Final = 2 * MAX_SINCE_BYTES
+"""Longest answer to a heartbeat that is looked into, in bytes: twice the entries that a
+creator sends at once. To check them takes up to 0.5 s, in which nobody else is answered."""
 
 _ENDS: Final[dict[str, EndReason]] = {
     GuildNotFoundError.code: "dissolved",
@@ -216,6 +222,8 @@ class Heart:
                 reply = await self._parts.peers.request(
                     creator, "guild_heartbeat", body.SerializeToString()
                 )
+                if len(reply) > MAX_ANSWER_BYTES:
+                    raise GuildError(f"{len(reply)} bytes answer a heartbeat")
                 answer = parse(pb.HeartbeatReply(), reply)
                 self._apply(guild, answer.log, answer.wrapped_key)
         except RemoteError as exc:

@@ -11,6 +11,7 @@ from guild_world import OFFERS, WANTED, id_of, identity_of, open_guild_world
 from zerostate.errors import NotAMemberError, RemoteError, ZeroStateError
 from zerostate.guild import messages_pb2 as pb
 from zerostate.guild.keys import new_epoch_key, new_member_key, wrap_key
+from zerostate.guild.liveness import MAX_ANSWER_BYTES
 from zerostate.guild.parts import topic_of
 from zerostate.guild.requests import JoinRequest, sign_join, sign_leave
 from zerostate.guild.transitions import open_transition, sign_transition
@@ -350,3 +351,21 @@ async def test_a_whole_log_is_not_sent_again_for_ever(autojump_clock):
 
         assert answers == 1 + 4 + 5
         assert world.view("a", guild_id).version == 4
+
+
+async def test_an_endless_answer_to_a_heartbeat_is_not_looked_into(autojump_clock):
+    async with open_guild_world(heartbeat_interval_s=2) as world:
+        guild_id = await world.form()
+        known = book_of(world, "a").find(guild_id).log.since(0)[0]
+
+        async def answer(_message):
+            log = [known] * (MAX_ANSWER_BYTES // len(known) + 1)
+            return pb.HeartbeatReply(log=log).SerializeToString()
+
+        world.peers["a"].handle("guild_heartbeat", answer)
+        await trio.sleep(2.5)
+
+        stats = world.guilds["b"].stats()
+        assert stats["guild.heartbeats.failed"] == 1
+        assert "guild.heartbeats.answered" not in stats
+        assert world.view("b", guild_id).state == "open"
