@@ -103,7 +103,10 @@ class ChannelCommands:
     async def _tell_steps(
         self, before: ChannelView, progress: Progress, ended: trio.Event
     ) -> None:
-        while not ended.is_set():
+        over = False
+        while not over:
+            # Looked at once more when it is over: what came last is told, too.
+            over = ended.is_set()
             now = await self._channels.view(before.channel_id)
             if now.phase != before.phase:
                 await progress("channel.phase", f"the channel is {now.phase}")

@@ -68,8 +68,18 @@ async def test_closing_tells_each_step_and_then_the_settlement(autojump_clock, a
     assert ask.told == [
         ("channel.phase", "the channel is closing"),
         ("channel.transaction", "transaction 0xdd"),
+        ("channel.phase", "the channel is settled"),
     ]
     assert (told["phase"], told["settlement"]["claimed"]) == ("settled", 993)
+
+
+async def test_a_close_that_takes_no_time_is_told_all_the_same(autojump_clock, ask):
+    ask.channels.step_s = 0
+    await ask("close", channel_id=CHANNEL)
+    assert ask.told[-2:] == [
+        ("channel.phase", "the channel is settled"),
+        ("channel.transaction", "transaction 0xdd"),
+    ]
 
 
 async def test_what_is_wanted_of_a_close_is_handed_on(autojump_clock, ask):
