@@ -79,6 +79,8 @@ def test_whatever_numbers_come_the_memory_is_bounded_and_nothing_goes_below_zero
 
         assert gaps.missing >= 0
         assert len(gaps) <= 2
+        followed = sum(len(n.missing) for n in gaps._numberings.values())
+        assert gaps._followed == followed
         for numbering in gaps._numberings.values():
             assert len(numbering.missing) <= MAX_MISSING
             assert all(number < numbering.newest for number in numbering.missing)

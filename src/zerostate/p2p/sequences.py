@@ -14,6 +14,11 @@ MAX_MISSING: Final = 1024
 """Numbers of one numbering that may still turn up late. A longer gap is taken for a
 restart: no honest author publishes so much while its messages are under way."""
 
+MAX_MISSING_IN_ALL: Final = 65_536
+"""Numbers of all numberings together that may still turn up late, some 6 MB; those of the
+numberings heard of longest ago are given up first. Authors are free: each of a few
+thousand could leave a gap of `MAX_MISSING`."""
+
 
 @dataclass(slots=True)
 class _Numbering:
@@ -42,6 +47,7 @@ class SequenceGaps:
     def __init__(self, *, limit: int = MAX_NUMBERINGS) -> None:
         self._limit = limit
         self._numberings: OrderedDict[tuple[PeerId, str], _Numbering] = OrderedDict()
+        self._followed = 0
         self.missing = 0
         self.late = 0
         self.restarts = 0
@@ -69,6 +75,7 @@ class SequenceGaps:
         self._numberings.move_to_end((author, topic))
         if sequence in numbering.missing:
             numbering.missing.discard(sequence)
+            self._followed -= 1
             self.missing -= 1
             self.late += 1
         elif sequence > numbering.newest:
@@ -81,11 +88,20 @@ class SequenceGaps:
     def _begin(
         self, author: PeerId, topic: str, sequence: int, sent_unix_ns: int
     ) -> None:
+        before = self._numberings.get((author, topic))
+        if before is not None:
+            self._followed -= len(before.missing)
         self._numberings[author, topic] = _Numbering(
             sent_unix_ns, sequence, sent_unix_ns
         )
-        if len(self._numberings) > self._limit:
-            self._numberings.popitem(last=False)
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        while (
+            len(self._numberings) > self._limit or self._followed > MAX_MISSING_IN_ALL
+        ):
+            _, oldest = self._numberings.popitem(last=False)
+            self._followed -= len(oldest.missing)
 
     def _advance(
         self,
@@ -101,9 +117,12 @@ class SequenceGaps:
             self._begin(author, topic, sequence, sent_unix_ns)
             return
         self.missing += gap
+        self._followed += gap
         numbering.missing.update(range(numbering.newest + 1, sequence))
         numbering.newest = sequence
         numbering.newest_ns = max(numbering.newest_ns, sent_unix_ns)
         if len(numbering.missing) > MAX_MISSING:
             oldest = sorted(numbering.missing)[:-MAX_MISSING]
             numbering.missing.difference_update(oldest)
+            self._followed -= len(oldest)
+        self._forget_oldest()

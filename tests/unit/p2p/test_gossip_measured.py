@@ -9,7 +9,7 @@ from zerostate.ids import PeerId
 from zerostate.p2p import P2PConfig
 from zerostate.p2p.codec import MessageCodec
 from zerostate.p2p.flooding import MAX_RATED_PEERS, FloodGate
-from zerostate.p2p.sequences import MAX_MISSING, SequenceGaps
+from zerostate.p2p.sequences import MAX_MISSING, MAX_MISSING_IN_ALL, SequenceGaps
 from zerostate.telemetry import TraceCarrier
 from zerostate.testing import FakeClock
 from zerostate.testing.peers import open_memory_peers
@@ -107,6 +107,21 @@ def test_numberings_are_bounded_and_their_losses_stay_counted():
 
     assert len(gaps) == 2
     assert gaps.missing == 3
+
+
+def test_many_authors_with_long_gaps_are_bounded_together():
+    gaps = SequenceGaps()
+    authors = 2 * MAX_MISSING_IN_ALL // MAX_MISSING
+    for number in range(authors):
+        author = PeerId(str(number))
+        gaps.note(author, TOPIC, 1, sent_unix_ns=1)
+        gaps.note(author, TOPIC, MAX_MISSING + 2, sent_unix_ns=2)
+
+    followed = [len(n.missing) for n in gaps._numberings.values()]
+    assert sum(followed) == MAX_MISSING_IN_ALL
+    assert gaps.missing == authors * MAX_MISSING
+    gaps.note(PeerId(str(authors - 1)), TOPIC, 2, sent_unix_ns=3)
+    assert gaps.late == 1
 
 
 def test_what_has_no_number_is_not_followed():
