@@ -102,6 +102,38 @@ async def test_a_payee_that_was_put_back_counter_signs_nothing(tmp_path):
         assert (await pair.payee.get(channel_id)).nonce == 0
 
 
+async def pay(pair, channel_id, amount):
+    task_id, receipt = pair.issue(amount)
+    payment = await pair.payer.pay(
+        channel_id, Minor(amount), task_id=task_id, receipt=receipt
+    )
+    return payment.nonce
+
+
+@pytest.mark.parametrize("behind", ["payer", "payee"])
+async def test_who_was_put_back_takes_up_the_newest_state_and_goes_on(tmp_path, behind):
+    data_dir, backup = tmp_path / behind, tmp_path / "backup.db"
+    async with open_pair(tmp_path) as pair:
+        channel_id = await pair.payer.open_channel(PAYEE.peer_id, Minor(1000))
+        assert await pay(pair, channel_id, 7) == 1
+    back_up_store(data_dir, backup)
+    async with open_pair(tmp_path) as pair:
+        assert await pay(pair, channel_id, 5) == 2
+    (data_dir / STORE).unlink()
+    identity = PAYER if behind == "payer" else PAYEE
+    address = look_at_key(data_dir).address
+    restore_store(backup, data_dir, address=address, peer_id=identity.peer_id)
+
+    async with open_pair(tmp_path) as pair:
+        restored_end = getattr(pair, behind)
+        assert (await restored_end.get(channel_id)).nonce == 1
+        await pair.payer.synchronise(PAYEE.peer_id)
+        assert (await restored_end.get(channel_id)).nonce == 2
+        assert await pay(pair, channel_id, 3) == 3
+        for end in (pair.payer, pair.payee):
+            assert (await end.get(channel_id)).balance_payee == 15
+
+
 async def test_a_peer_that_has_channels_keeps_them(kept):
     restored(kept)
     before = everything_in(kept[1])
