@@ -32,9 +32,6 @@ ENGINE_DEPENDENT_TRAPS: Final = frozenset({"stack_overflow"})
 """Traps that depend on how the engine lays out its stack. An interrupt is none: it is how
 a module over its output limit is stopped, and beyond its deadline is not compared."""
 
-FUEL_IS_EXACT: Final = frozenset({OUTCOME_OK, "exit_code", "out_of_fuel"})
-"""Outcomes after which the engine knows the fuel that was used."""
-
 
 @dataclass(frozen=True, slots=True)
 class RerunVerdict:
@@ -59,7 +56,7 @@ async def verify_by_rerun(
     """Check a receipt as `check_receipt` does, then run its task again and compare.
 
     Compared are outcome, exit code, trap and output; with the same engine in the same
-    configuration, also memory and, where it is exact, fuel. Another engine can confirm,
+    configuration, also memory and the fuel that is billed. Another engine can confirm,
     but what it does differently decides nothing. What speaks against the receipt before
     anything is run contradicts it.
 
@@ -118,8 +115,8 @@ def _differences(
     if is_same_engine:
         memory = run.usage.memory_peak_bytes
         pairs.append(("memory_peak_bytes", receipt.memory_peak_bytes, memory))
-        if receipt.outcome in FUEL_IS_EXACT:
-            pairs.append(("fuel_used", receipt.fuel_used, run.usage.fuel_used))
+        # Billed alike: where the engine does not know it, both say the whole limit.
+        pairs.append(("fuel_used", receipt.fuel_used, run.usage.fuel_used))
     for name, there, here in pairs:
         if there != here:
             yield f"{name}: {there} in the receipt, {here} here"

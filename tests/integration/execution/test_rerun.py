@@ -73,6 +73,25 @@ async def test_a_lie_about_what_happened_is_found(bench, runner, lie):
     assert reason.startswith(f"{lie}: {value} in the receipt, ")
 
 
+@pytest.mark.parametrize(
+    ("module", "limits"),
+    [("trap", {}), ("memory_bomb", {}), ("output_flood", {"output_bytes": 1000})],
+)
+async def test_a_lie_about_the_fuel_that_a_failure_is_billed_is_found(
+    bench, runner, module, limits
+):
+    order = bench.order(module, **limits)
+    receipt = await receipt_of(runner, order)
+    billed = open_receipt(receipt).fuel_used
+
+    found = await verdict_of(
+        runner, order, forged(bench, receipt, fuel_used=billed - 1)
+    )
+
+    assert found.verdict == "contradicted"
+    assert found.reasons == (f"fuel_used: {billed - 1} in the receipt, {billed} here",)
+
+
 async def test_a_failure_that_did_not_happen_is_found(bench, runner):
     order = bench.order("trap")
     receipt = await receipt_of(runner, order)
