@@ -45,9 +45,10 @@ class Withdrawing:
         if held.role is Role.PAYEE:
             return await self._asked_for(held, to_payer, to_payee)
         tracer = self._means.party.tracer
-        with tracer.trace_withdrawal(channel_id, held.peer_id):
+        with tracer.trace_withdrawal(channel_id, held.peer_id) as span:
             async with self._means.held(channel_id) as held:
-                await self._propose(held, to_payer, to_payee)
+                nonce = await self._propose(held, to_payer, to_payee)
+                tracer.record_nonce(span, nonce)
                 return await self._finish(held)
 
     async def resume(self, channel_id: ChannelId) -> None:
@@ -61,9 +62,10 @@ class Withdrawing:
         if not isinstance(held.life.pending, SignedWithdrawal):
             return
         tracer = self._means.party.tracer
-        with tracer.trace_withdrawal(channel_id, held.peer_id):
+        with tracer.trace_withdrawal(channel_id, held.peer_id) as span:
             async with self._means.held(channel_id) as held:
                 if isinstance(held.life.pending, SignedWithdrawal):
+                    tracer.record_nonce(span, held.life.pending.withdrawal.nonce)
                     await self._finish(held)
 
     async def on_channel_withdraw(self, author: PeerId, body: bytes) -> bytes:
@@ -119,7 +121,8 @@ class Withdrawing:
         await held.keep(life)
         return signed
 
-    async def _propose(self, held: Held, to_payer: Minor, to_payee: Minor) -> None:
+    async def _propose(self, held: Held, to_payer: Minor, to_payee: Minor) -> int:
+        """Make a withdrawal durable that we have signed; return its nonce."""
         held.require_synced()
         if held.life.phase is not Phase.OPEN:
             raise ChannelFrozenError(f"{held.channel_id} is {held.life.phase}")
@@ -144,6 +147,7 @@ class Withdrawing:
         signed = SignedWithdrawal(part, b"")
         signed = replace(signed, payer_signature=agreeing.sign(held, signed))
         await held.keep(replace(life, pending=signed))
+        return part.nonce
 
     async def _finish(self, held: Held) -> TxReceipt:
         """Have what is pending signed by the payee, and bring it to the chain."""
