@@ -1,0 +1,143 @@
+"""A task that is paid while it goes on: cumulative states, one receipt at the end."""
+
+import pytest
+
+from chain_parties import MemoryWorld
+from payment_parties import PAYEE, PAYER, sealed_receipt
+from zerostate.errors import (
+    ExposureError,
+    PeerUnreachableError,
+    PriceError,
+    RemoteError,
+)
+from zerostate.evidence.channel import verify_cosigned
+from zerostate.evidence.receipt import receipt_sha256
+from zerostate.ids import new_task_id
+from zerostate.payment import ExpectedPayment, ExpectedStream
+from zerostate.units import Minor
+
+MANIFEST = "5a" * 32
+
+
+@pytest.fixture
+def world(tmp_path):
+    return MemoryWorld(tmp_path)
+
+
+def begin(pair, channel_id, most=500):
+    task_id = new_task_id()
+    pair.streams[task_id] = ExpectedStream(MANIFEST, Minor(most))
+    return pair.payer.stream(channel_id, task_id=task_id, manifest_sha256=MANIFEST)
+
+
+def end(pair, stream, price):
+    receipt = sealed_receipt(stream.task_id, price)
+    expected = ExpectedPayment(receipt_sha256(receipt), Minor(price))
+    pair.issued[stream.task_id] = expected
+    return receipt
+
+
+async def test_the_last_state_alone_says_what_the_task_cost(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        await pair.pay(channel_id, 7)
+        stream = begin(pair, channel_id)
+        for total in (100, 250):
+            payment = await stream.pay(Minor(total))
+            update = verify_cosigned(payment.state).update
+            assert (update.amount, update.net) == (total, 7 + total)
+            assert update.receipt_sha256 == MANIFEST
+        receipt = end(pair, stream, 300)
+        payment = await stream.finish(Minor(300), receipt)
+        update = verify_cosigned(payment.state).update
+        assert (update.amount, update.net, update.nonce) == (300, 307, 4)
+        assert update.receipt_sha256 == receipt_sha256(receipt)
+        verdict = await pair.payer.verify_payment(
+            payment, receipt=receipt, max_total=Minor(500)
+        )
+        assert verdict.problems == ()
+        for manager in (pair.payer, pair.payee):
+            assert (await manager.get(channel_id)).balance_payee == 307
+
+
+async def test_other_payments_may_come_between_those_of_a_stream(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        streams = [begin(pair, channel_id) for _ in range(2)]
+        for total in (10, 20, 30):
+            for stream in streams:
+                await stream.pay(Minor(total))
+            await pair.pay(channel_id, 1)
+        for stream in streams:
+            await stream.finish(Minor(30), end(pair, stream, 30))
+        assert (await pair.payee.get(channel_id)).balance_payee == 63
+
+
+async def test_a_finished_task_takes_no_further_payment(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id)
+        await stream.pay(Minor(10))
+        receipt = end(pair, stream, 20)
+        first = await stream.finish(Minor(20), receipt)
+        assert await stream.finish(Minor(20), receipt) == first
+        with pytest.raises(PriceError, match="paid already"):
+            await stream.pay(Minor(30))
+        with pytest.raises(PriceError, match="paid already"):
+            await stream.finish(Minor(21), sealed_receipt(stream.task_id, 21))
+
+
+async def test_a_stream_goes_on_after_a_lost_answer_and_a_restart(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id)
+        await stream.pay(Minor(10))
+        pair.be_lost(replies=True)
+        with pytest.raises(PeerUnreachableError):
+            await stream.pay(Minor(20))
+        streams = pair.streams
+    async with world.started() as pair:
+        pair.streams.update(streams)
+        stream = pair.payer.stream(
+            channel_id, task_id=stream.task_id, manifest_sha256=MANIFEST
+        )
+        payment = await stream.pay(Minor(30))
+        assert payment.nonce == 3
+        receipt = end(pair, stream, 30)
+        await stream.finish(Minor(30), receipt)
+        assert (await pair.payee.get(channel_id)).balance_payee == 30
+
+
+async def test_the_payee_refuses_what_is_not_due_in_a_stream(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id, most=50)
+        with pytest.raises(RemoteError, match="for at most 50"):
+            await stream.pay(Minor(51))
+        other = await pair.payer.open_channel(PAYEE.peer_id, Minor(2000))
+        unknown = pair.payer.stream(
+            other, task_id=new_task_id(), manifest_sha256=MANIFEST
+        )
+        with pytest.raises(RemoteError, match="no receipt of ours"):
+            await unknown.pay(Minor(1))
+
+
+async def test_less_than_was_paid_already_is_refused_unsigned(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id)
+        await stream.pay(Minor(20))
+        sent = len(pair.there.sent)
+        with pytest.raises(PriceError, match="was paid already"):
+            await stream.pay(Minor(10))
+        assert len(pair.there.sent) == sent
+
+
+async def test_one_channel_owes_no_more_than_is_allowed_until_a_part_is_out(world):
+    async with world.started(max_exposure=Minor(100)) as pair:
+        channel_id = await pair.open(1000)
+        await pair.pay(channel_id, 90)
+        with pytest.raises(RemoteError, match=ExposureError.code):
+            await pair.pay(channel_id, 20)
+        state = await pair.payer.get(channel_id)
+        assert (state.balance_payee, state.terms.payer) == (90, PAYER.peer_id)
