@@ -1,8 +1,8 @@
 """The demo's chain as a process: the embedded one, and money for who pays and is paid.
 
-``python -m zerostate.cli.chain_process --db FILE --port N --fund DIR [--fund DIR ...]``
-prints one line on standard output: ``{"event": "ready", "url", "chain_id", "contract"}``,
-or ``{"event": "failed", "error": {"code", "message"}}``.
+``python -m zerostate.cli.chain_process --db FILE --port N --contract ADDRESS
+[--fund DIR ...]`` prints one line on standard output: ``{"event": "ready", "url",
+"chain_id"}``, or ``{"event": "failed", "error": {"code", "message"}}``.
 """
 
 import argparse
@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from zerostate.cli.demo_chain import CONTRACT
 from zerostate.cli.failures import EXIT_OK, failure_of
 from zerostate.cli.ports import LOOPBACK
 from zerostate.clock import SystemClock
@@ -34,13 +33,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m zerostate.cli.chain_process")
     parser.add_argument("--db", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--contract", type=EthAddress, required=True)
     parser.add_argument("--fund", type=Path, action="append", default=[])
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     try:
         server = serve_devchain(
             options.db,
-            genesis=_genesis(options.fund),
+            genesis=_genesis(options.contract, options.fund),
             host=LOOPBACK,
             port=options.port,
             clock=SystemClock(),
@@ -51,20 +51,20 @@ def main() -> int:
         _tell({"event": "failed", "error": error})
         return failure.exit_code
     facts = {"url": server.url, "chain_id": server.chain.chain_id}
-    _tell({"event": "ready", **facts, "contract": CONTRACT})
+    _tell({"event": "ready", **facts})
     run_until_signalled(server)
     return EXIT_OK
 
 
-def _genesis(peer_dirs: Iterable[Path]) -> Genesis:
-    """Return a genesis with the contract, and with money for the peers' keys.
+def _genesis(contract: EthAddress, peer_dirs: Iterable[Path]) -> Genesis:
+    """Return a genesis with the channel contract, and with money for the peers' keys.
 
     The keys are made here or by the peers, whoever comes first.
     """
     keys = [load_or_create_key(each / KEY_FILE) for each in peer_dirs]
     return Genesis(
         balances={key.address: FUNDS_WEI for key in keys},
-        code={EthAddress(CONTRACT): channel_contract().runtime_bytecode},
+        code={contract: channel_contract().runtime_bytecode},
     )
 
 

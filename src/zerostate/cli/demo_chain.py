@@ -34,6 +34,7 @@ def chain_spec(run_dir: Path, port: int, funded: Iterable[Path]) -> ProcessSpec:
     options = (
         *("--db", str(run_dir / "chain.db")),
         *("--port", str(port)),
+        *("--contract", CONTRACT),
         *(part for each in funded for part in ("--fund", str(each))),
     )
     return ProcessSpec(

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from zerostate.errors import ChainError, EvidenceError, PaymentError, StoreError
 from zerostate.evidence.channel import (
@@ -21,8 +21,11 @@ from zerostate.evidence.ethereum import EthAddress
 from zerostate.ids import ChannelId
 from zerostate.payment.chain import Chain, ChannelStatus, OnChainChannel
 from zerostate.payment.locks import KeyedLocks
-from zerostate.payment.watchtower.config import WatchtowerConfig
 from zerostate.payment.watchtower.store import Kept, Phase, Room, TowerStore
+
+if TYPE_CHECKING:
+    # What every peer loads to hand in its states needs no settings of a tower.
+    from zerostate.payment.watchtower.config import WatchtowerConfig
 
 _log: Final = logging.getLogger(__name__)
 
@@ -87,7 +90,7 @@ class Intake:
         self,
         chain: Chain,
         store: TowerStore,
-        config: WatchtowerConfig,
+        config: "WatchtowerConfig",
         on_kept: Callable[[ChannelId], None],
     ) -> None:
         self.kept = 0
