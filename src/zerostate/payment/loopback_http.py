@@ -23,6 +23,9 @@ MAX_CONNECTIONS: Final = 64
 IDLE_CONNECTION_S: Final = 30.0
 """How long a connection may be silent, in seconds."""
 
+_LOOK_S: Final = 0.1
+"""How soon one that waits for a place notices that the server ends, in seconds."""
+
 _log: Final = logging.getLogger(__name__)
 _LOCALHOST: Final = "localhost"
 
@@ -47,6 +50,7 @@ class LoopbackServer(ThreadingHTTPServer):
         if ":" in host:
             self.address_family = socket.AF_INET6
         self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._ending = False
         try:
             super().__init__((host, port), handler)
         except OSError as exc:
@@ -61,8 +65,16 @@ class LoopbackServer(ThreadingHTTPServer):
 
     @override
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._places.acquire()
+        while not self._places.acquire(timeout=_LOOK_S):
+            if self._ending:
+                self.shutdown_request(request)
+                return
         super().process_request(request, client_address)
+
+    @override
+    def shutdown(self) -> None:
+        self._ending = True
+        super().shutdown()
 
     @override
     def process_request_thread(self, request: Any, client_address: Any) -> None:

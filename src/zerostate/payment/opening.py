@@ -55,7 +55,7 @@ class Opener:
                 await self._check_room(peer_id)
                 life = self._funding.new_life(deposit_payee, ttl_s)
                 found = new_channel(self._new_terms(peer_id, deposit), life)
-            with self._party.tracer.trace_open_channel(found.channel_id, peer_id):
+            with self._party.tracer.trace_open_channel(peer_id, found.channel_id):
                 if not found.is_open:
                     await self._agree(found)
                 if found.life is not None:

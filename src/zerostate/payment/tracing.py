@@ -62,12 +62,17 @@ class PaymentTracer(LayerTracer):
         )
 
     def trace_open_channel(
-        self, channel_id: ChannelId, peer_id: PeerId
+        self, peer_id: PeerId, channel_id: ChannelId | None = None
     ) -> AbstractContextManager[Span]:
-        """``payment.channel.open``: propose state 0 until the counterpart signed it."""
+        """``payment.channel.open``: propose a channel until its deposit is confirmed.
+
+        Opened by hand around `zerostate.payment.channels.ChannelManager.open_channel`,
+        where the channel has no id yet, it is the one span of that call.
+        """
         return self.span(
             spans.PAYMENT_CHANNEL_OPEN,
-            {attr.CHANNEL_ID: channel_id, attr.PEER_ID: peer_id},
+            _of_channel(channel_id, peer_id),
+            adopts=True,
         )
 
     def trace_payment(
@@ -128,12 +133,17 @@ class PaymentTracer(LayerTracer):
         )
 
     def trace_close_channel(
-        self, channel_id: ChannelId, peer_id: PeerId
+        self, channel_id: ChannelId, peer_id: PeerId | None = None
     ) -> AbstractContextManager[Span]:
-        """``payment.channel.close``: agree on the end, or begin to end it alone."""
+        """``payment.channel.close``: agree on the end, or begin to end it alone.
+
+        Opened by hand around `zerostate.payment.channels.ChannelManager.close`, it is
+        the one span of that call.
+        """
         return self.span(
             spans.PAYMENT_CHANNEL_CLOSE,
-            {attr.CHANNEL_ID: channel_id, attr.PEER_ID: peer_id},
+            _of_channel(channel_id, peer_id),
+            adopts=True,
         )
 
     def trace_settlement(
@@ -264,6 +274,11 @@ class PaymentTracer(LayerTracer):
         span.set_attribute(attr.PAYMENT_VERIFIED, payment_verified)
         if receipt_verified is not None:
             span.set_attribute(attr.RECEIPT_VERIFIED, receipt_verified)
+
+
+def _of_channel(channel_id: ChannelId | None, peer_id: PeerId | None) -> dict[str, str]:
+    pairs = ((attr.CHANNEL_ID, channel_id), (attr.PEER_ID, peer_id))
+    return {key: value for key, value in pairs if value is not None}
 
 
 def _links(paid: Sequence[PaidTask]) -> tuple[Link, ...]:

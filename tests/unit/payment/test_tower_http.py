@@ -116,6 +116,20 @@ async def test_connections_that_say_nothing_do_not_keep_others_out(tmp_path):
     assert status == 200
 
 
+async def test_connections_beyond_those_served_do_not_hold_up_the_end(tmp_path):
+    async with tower(FakeChain(), tmp_path) as url:
+        parts = urlsplit(url)
+        silent = [
+            socket.create_connection((parts.hostname, parts.port)) for _ in range(80)
+        ]
+        began_s = trio.current_time()
+    ended_s = trio.current_time()
+    for connection in silent:
+        connection.close()
+
+    assert ended_s - began_s < 2
+
+
 async def test_only_the_newest_of_a_channel_is_handed_on(tmp_path):
     chain = FakeChain()
     first, second = opened(chain), opened(chain)

@@ -38,7 +38,8 @@ class WatchtowerConfig(BaseModel):
 
     listen: str = "127.0.0.1:8480"
     """Loopback address and port where owners hand in their states; port 0 takes a free
-    one. Another program on this machine can do no more there than hand in states."""
+    one. Other programs on this machine can hand in states there, which the tower pays
+    to answer for, and keep others from it by many connections: no more."""
 
     max_channels: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """Channels watched; a state takes about 1 KiB on the disk."""
