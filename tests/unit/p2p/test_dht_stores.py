@@ -11,10 +11,12 @@ from zerostate.evidence.identity import Identity
 from zerostate.p2p._libp2p.dht_stores import (
     MAX_PROVIDER_KEYS,
     MAX_VALUES,
+    MAX_VALUES_OF_AUTHOR,
     BoundedProviders,
     BoundedValues,
     RuledValidator,
 )
+from zerostate.p2p.dht import MAX_OWN_RECORDS
 from zerostate.p2p.dht_host import MAX_PROVIDERS
 from zerostate.testing.memory_dht import MemoryDht
 
@@ -84,6 +86,20 @@ def test_of_too_many_values_those_stored_last_are_kept():
 
     assert list(store.store) == [*keys[2:], keys[0], b"own"]
     assert store.get(keys[0]).value == b"v2"
+
+
+def test_of_too_many_values_of_one_author_its_oldest_goes():
+    store = BoundedValues(KeyOnlyHost(), peer(1).peer_id)
+    other = b"/zerostate/peer/other/x"
+    keys = [b"/zerostate/peer/one/%d" % n for n in range(MAX_VALUES_OF_AUTHOR)]
+    for key in (other, *keys, keys[0]):
+        store.put_record(key, Record(key=key, value=b"v1"))
+    assert list(store.store) == [other, *keys[1:], keys[0]]
+
+    store.put(b"/zerostate/peer/one/more", b"v1")
+    assert list(store.store)[:2] == [other, keys[2]]
+    assert len(store.store) == 1 + MAX_VALUES_OF_AUTHOR
+    assert MAX_VALUES_OF_AUTHOR >= MAX_OWN_RECORDS
 
 
 def test_values_that_became_invalid_are_forgotten():

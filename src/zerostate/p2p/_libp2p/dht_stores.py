@@ -19,6 +19,11 @@ MAX_VALUES: Final = 2048
 """Values kept for others; one more takes the place of the one stored longest ago. With
 records of at most 4.5 KiB that is 9 MiB."""
 
+MAX_VALUES_OF_AUTHOR: Final = 64
+"""Values of one author among them, as many as a peer stores of its own
+(`zerostate.p2p.dht.MAX_OWN_RECORDS`); one more takes the place of the author's oldest.
+Otherwise one peer could put all others' records out of the table."""
+
 MAX_PROVIDER_KEYS: Final = 1024
 """Provided keys kept for others; one more takes the place of the oldest."""
 
@@ -55,19 +60,33 @@ class RuledValidator(NamespacedValidator):
 
 @final
 class BoundedValues(ValueStore):
-    """At most `MAX_VALUES`, and only as long as they are valid."""
+    """At most `MAX_VALUES`, and only as long as they are valid.
+
+    Of one author, which is what a key says before its last slash, at most
+    `MAX_VALUES_OF_AUTHOR`.
+    """
 
     @override
     def put(self, key: bytes, value: bytes, validity: float = 0.0) -> None:
         """Keep `value`, as the newest."""
-        self.store.pop(key, None)
+        self._make_room(key)
         super().put(key, value, validity)
 
     @override
     def put_record(self, key: bytes, record: Record) -> None:
         """Keep `record`, as the newest."""
-        self.store.pop(key, None)
+        self._make_room(key)
         super().put_record(key, record)
+
+    def _make_room(self, key: bytes) -> None:
+        self.store.pop(key, None)
+        author = key.rpartition(b"/")[0]
+        if not author:
+            return
+        held = [other for other in self.store if other.rpartition(b"/")[0] == author]
+        excess = len(held) + 1 - MAX_VALUES_OF_AUTHOR
+        for oldest in held[: max(0, excess)]:
+            self.store.pop(oldest)
 
     @override
     def _evict_if_full(self) -> None:
