@@ -195,6 +195,11 @@ class MemoryChain:
         newest = self.blocks.newest
         return Head(newest.ref, newest.timestamp_s, 1)
 
+    async def block(self, number: int) -> BlockRef | None:
+        self._reach("block")
+        block = self.blocks.at(number)
+        return block and block.ref
+
     async def balance(self, address: EthAddress) -> Minor:
         self._reach("balance")
         return Minor(self.blocks.state.wallets.get(address, 0))

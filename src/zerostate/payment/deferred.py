@@ -111,6 +111,10 @@ class DeferredChain:
         """See `Chain.head`."""
         return await (await self.reach()).head()
 
+    async def block(self, number: int) -> BlockRef | None:
+        """See `Chain.block`."""
+        return await (await self.reach()).block(number)
+
     async def balance(self, address: EthAddress) -> Minor:
         """See `Chain.balance`."""
         return await (await self.reach()).balance(address)

@@ -7,13 +7,19 @@ from typing import Final, final
 
 import trio
 
-from zerostate.errors import ReorganisedError
+from zerostate.errors import ChainError, ReorganisedError
 from zerostate.payment.chain import BlockHash, BlockRef, ChainEvent
 from zerostate.payment.means import NEWEST, Means
 
 STEP_BLOCKS: Final = 256
 """Blocks between the places to which one goes back when the chain was reorganised: no
 chain that anybody uses drops so many."""
+
+PAGE_BLOCKS: Final = 1_000
+"""Blocks that are looked through at once for an event: as many as a page has."""
+
+SEARCHED_BLOCKS: Final = 500_000
+"""How far back an event is looked for: ten weeks of Ethereum, longer than any window."""
 
 _HEAD: Final = "head"
 _BEFORE: Final = ("older", "oldest")
@@ -69,9 +75,41 @@ class Follower:
             places = _moved(places, page.until)
             await self._keep(places)
 
-    async def first(self) -> BlockRef | None:
-        """Return the oldest place that is remembered."""
-        return (await self._places()).get(_BEFORE[-1])
+    async def find(self, wanted: Callable[[ChainEvent], bool]) -> ChainEvent:
+        """Return the newest event that is `wanted`, told or not; looks from the end.
+
+        Raises:
+            ChainError: There is none in the last `SEARCHED_BLOCKS` blocks.
+        """
+        chain = self._means.onchain.chain
+        newest = (await chain.head()).block
+        until = newest.number
+        least = max(0, until - SEARCHED_BLOCKS)
+        while until > least:
+            first = max(0, until - PAGE_BLOCKS)
+            found = await self._find_between(await chain.block(first), until, wanted)
+            if found is not None:
+                return found
+            until = first
+        raise ChainError(
+            f"no event in {newest.number - least} blocks is the one wanted"
+        )
+
+    async def _find_between(
+        self,
+        since: BlockRef | None,
+        until: int,
+        wanted: Callable[[ChainEvent], bool],
+    ) -> ChainEvent | None:
+        found = None
+        while since is None or since.number < until:
+            page = await self._means.onchain.chain.events(since, depth=NEWEST)
+            for event in page.events:
+                found = event if wanted(event) else found
+            if page.until == since:
+                break
+            since = page.until
+        return found
 
     async def _rewound(self, places: dict[str, BlockRef]) -> dict[str, BlockRef]:
         self.rewinds += 1
@@ -84,10 +122,19 @@ class Follower:
             places = places | {_HEAD: places[name]}
             await self._keep(places)
             return places
-        raise ReorganisedError(
-            f"block {places[_BEFORE[-1]].number} is not what it was; is this another "
-            "chain than before?"
-        )
+        return await self._begun_again(places)
+
+    async def _begun_again(self, places: dict[str, BlockRef]) -> dict[str, BlockRef]:
+        """Go back beyond the oldest place, which the chain has dropped too."""
+        chain = self._means.onchain.chain
+        oldest = places[_BEFORE[-1]].number
+        begin = await chain.block(max(0, oldest - STEP_BLOCKS)) or await chain.block(0)
+        if begin is None:
+            raise ChainError("the node has no block 0")
+        _log.warning("block %d is not what it was: back to %s", oldest, begin)
+        places = dict.fromkeys((_HEAD, *_BEFORE), begin)
+        await self._keep(places)
+        return places
 
     async def _keep(self, places: dict[str, BlockRef]) -> None:
         await self._means.ledger.store.write(lambda conn: _save(conn, places))

@@ -30,7 +30,7 @@ from zerostate.payment.chain import (
 )
 from zerostate.payment.following import Follower
 from zerostate.payment.lifecycle import Phase, SignedFinal
-from zerostate.payment.means import NEWEST, Means
+from zerostate.payment.means import Means
 from zerostate.payment.model import Settlement
 from zerostate.payment.tracing import MAX_LINKS, PaidTask
 from zerostate.telemetry import TraceCarrier
@@ -191,18 +191,12 @@ class Settling:
     async def _event(
         self, channel_id: ChannelId, wanted: Callable[[ChainFact], bool]
     ) -> ChainEvent:
-        since = await self._follower.first()
-        while True:
-            page = await self._means.onchain.chain.events(since, depth=NEWEST)
-            for event in page.events:
-                fact = event.fact
-                if isinstance(fact, Claimed) or fact.channel_id != channel_id:
-                    continue
-                if wanted(fact):
-                    return event
-            if page.until == since:
-                raise ChainError(f"no event tells of {channel_id} what the chain says")
-            since = page.until
+        def is_it(event: ChainEvent) -> bool:
+            fact = event.fact
+            is_ours = not isinstance(fact, Claimed) and fact.channel_id == channel_id
+            return is_ours and wanted(fact)
+
+        return await self._follower.find(is_it)
 
     async def claim(self) -> Minor:
         """Take what is to our account's credit; return how much that was, in wei.

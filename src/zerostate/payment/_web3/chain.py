@@ -78,6 +78,11 @@ class NodeChain:
         """Return the newest block."""
         return await self._node.head()
 
+    async def block(self, number: int) -> BlockRef | None:
+        """Return the block that has `number` now; None when there is none."""
+        block_hash = await self._node.block_hash(number)
+        return None if block_hash is None else BlockRef(number, block_hash)
+
     async def balance(self, address: EthAddress) -> Minor:
         """Return what an account has outside channels, in wei."""
         return Minor(await self._node.balance(address))

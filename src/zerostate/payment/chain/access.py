@@ -56,6 +56,9 @@ class Chain(Protocol):
     async def head(self) -> Head:
         """Return the newest block."""
 
+    async def block(self, number: int) -> BlockRef | None:
+        """Return the block that has `number` now; None when there is none."""
+
     async def balance(self, address: EthAddress) -> Minor:
         """Return what an account has outside channels, in wei, at the newest block."""
 
