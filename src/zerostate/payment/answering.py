@@ -60,6 +60,7 @@ class ChannelAnswers:
             self._closing,
             self._withdrawing,
         )
+        self._payee.exposed = self._watching.withdraw_soon
         self.opened: Tells = _nobody_asks
 
     @property

@@ -32,6 +32,7 @@ from zerostate.payment.store import (
     PaymentStore,
     Role,
 )
+from zerostate.units import Minor
 
 MAX_IN_MEMORY: Final = 2048
 """Channels kept in memory, about 6 KB each. Those beyond are read, and their four
@@ -106,6 +107,7 @@ class Ledger:
         role: Role,
         *,
         interim: bool = False,
+        paid: Minor = Minor(0),  # noqa: B008  # a NewType of an int
         trace_context: str | None = None,
     ) -> bytes:
         """Make `state`, and the payment in its newest update, durable.
@@ -114,6 +116,7 @@ class Ledger:
             state: The channel.
             role: Ours.
             interim: Whether the task that is paid goes on.
+            paid: What earlier states have paid for it.
             trace_context: Of the payment's span.
 
         Returns:
@@ -126,7 +129,9 @@ class Ledger:
         newest = row.proposed or row.agreed
         if newest is None:
             raise ValueError(f"nobody has signed {state.channel_id} yet")
-        payment = _payment(state, newest, interim=interim, trace_context=trace_context)
+        payment = _payment(
+            state, newest, interim=interim, paid=paid, trace_context=trace_context
+        )
         await self._write(state, row, payment)
         return newest
 
@@ -144,20 +149,30 @@ class Ledger:
         if payment is not None:
             known = await self.store.payment(payment.task_id)
             if known is not None:
-                payment = replace(payment, interim=known.interim)
+                payment = replace(payment, interim=known.interim, paid=known.paid)
         await self._write_compared(state, row, payment)
 
     async def keep_compared(self, state: ChannelState, role: Role) -> None:
         """Note that both ends have compared their states, and ours is the newest."""
         await self._write_compared(state, self._row(state, role), None)
 
-    async def refuse(self, state: ChannelState, *, interim: bool = False) -> None:
+    async def refuse(
+        self,
+        state: ChannelState,
+        *,
+        interim: bool = False,
+        paid: Minor = Minor(0),  # noqa: B008  # a NewType of an int
+    ) -> None:
         """Note that the payee refused the update in flight, which stays in flight."""
         row = self._row(state, Role.PAYER)
         if row.proposed is None:
             raise ValueError(f"nothing is in flight on {state.channel_id}")
         payment = _payment(
-            state, row.proposed, status=PaymentStatus.REFUSED, interim=interim
+            state,
+            row.proposed,
+            status=PaymentStatus.REFUSED,
+            interim=interim,
+            paid=paid,
         )
         await self._write(state, row, payment)
 
@@ -287,6 +302,7 @@ def _payment(
     *,
     status: PaymentStatus | None = None,
     interim: bool = False,
+    paid: Minor = Minor(0),  # noqa: B008  # a NewType of an int
     trace_context: str | None = None,
 ) -> PaymentRow | None:
     signed = state.proposed or state.agreed
@@ -303,6 +319,7 @@ def _payment(
         status,
         trace_context,
         interim,
+        paid,
     )
 
 

@@ -147,6 +147,18 @@ class Held:
         await self.means.ledger.keep(state, self.role)
         self.state, self.life = state, life
 
+    async def drop_proposed(self, nonce: int) -> None:
+        """Forget what is in flight if the chain knows `nonce`: it comes too late.
+
+        Only with the channel held, and only by what is deep enough in the chain.
+        """
+        proposed = self.state.proposed
+        if proposed is None or proposed.update.nonce > nonce:
+            return
+        state = replace(self.state, proposed=None)
+        await self.means.ledger.keep(state, self.role)
+        self.state = state
+
     async def reload(self) -> None:
         """Take up what another operation made durable. Only with the channel held."""
         now = await self.means.look(self.channel_id)

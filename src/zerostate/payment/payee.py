@@ -5,6 +5,7 @@ else about the body is believed before it is checked. An agreed state is durable
 the answer is given; a proposal that comes again gets the same answer again.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, final
 
@@ -27,7 +28,7 @@ from zerostate.evidence.channel import (
     with_payee,
 )
 from zerostate.evidence.ethereum import recover
-from zerostate.ids import PeerId, TaskId
+from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment import wire
 from zerostate.payment.funding import Funding
 from zerostate.payment.ledger import agreed_bytes, restored
@@ -49,9 +50,16 @@ EXPIRY_GRACE_S: Final = 120
 """How long after a channel's time payments are still taken, in seconds: as far as two
 peers' clocks may be apart."""
 
+Exposed = Callable[[ChannelId], None]
+"""Is told a channel that owes us much."""
+
 
 def _expect_nothing(_task_id: TaskId) -> None:
     """Nothing has been earned, nothing is being worked on."""
+
+
+def _nobody_asks(_channel_id: ChannelId) -> None:
+    pass
 
 
 @final
@@ -68,6 +76,9 @@ class Payee:
     ) -> None:
         self.expects = expects
         self.expects_stream = expects_stream
+        self.exposed: Exposed = _nobody_asks
+        """Called with a channel that owes us more than half of what it may."""
+
         self._means: Final = means
         self._party: Final = means.party
         self._ledger: Final = means.ledger
@@ -161,7 +172,11 @@ class Payee:
         row = await self._ledger.store.payment(task_id)
         paid = decode_state(row.state).update.amount if row else Minor(0)
         self._check_limits(state, Minor(update.amount - paid))
-        return await self._accept(state, proposal, paid=paid, interim=interim)
+        answer = await self._accept(state, proposal, paid=paid, interim=interim)
+        most = self._party.config.max_exposure
+        if most is not None and 2 * (state.exposure + update.amount - paid) > most:
+            self.exposed(state.channel_id)
+        return answer
 
     def _check_expected(self, update: ChannelUpdate, task_id: TaskId) -> bool:
         """Return whether the task goes on after `update`; refuse what is not due."""
@@ -184,6 +199,7 @@ class Payee:
     def _check_limits(self, state: ChannelState, more: Minor) -> None:
         life, most = state.life, self._party.config.max_exposure
         if most is not None and state.exposure + more > most:
+            self.exposed(state.channel_id)
             raise ExposureError(
                 f"{state.channel_id} owes {state.exposure} already, and at most {most} "
                 "is taken on one channel; withdraw a part, or open another one"

@@ -83,7 +83,7 @@ class Payer:
                 if state.proposed is not None:
                     state = await self._finish_earlier(state, state.proposed.update)
                 self._check_time(state)
-                paid = decode_state(begun.state).update.amount if begun else Minor(0)
+                paid = _paid_before(begun)
                 update = payment_update(
                     state, amount, task_id=task_id, receipt_sha256=names, paid=paid
                 )
@@ -106,6 +106,7 @@ class Payer:
         """Return the payment that was begun, finished; None: another one is to follow."""
         update = decode_state(begun.state).update
         same = (update.amount, update.receipt_sha256) == (amount, names)
+        in_flight = state.proposed is not None and state.proposed.update == update
         if not (same or begun.interim):
             raise PriceError(
                 f"{begun.task_id} is being paid already, with {update.amount} for "
@@ -117,8 +118,12 @@ class Payer:
             return Payment(
                 begun.channel_id, amount, begun.nonce, begun.task_id, begun.state
             )
+        if not in_flight:
+            return None  # a withdrawal has ended it: it is worth nothing any more
         if same:
-            done = await self._transact(state, update, interim=begun.interim)
+            done = await self._transact(
+                state, update, paid=begun.paid, interim=begun.interim
+            )
             return self._payment(done)
         await self._finish_earlier(state, update)
         return None
@@ -129,9 +134,9 @@ class Payer:
         if update.task_id is None:
             raise PaymentError(f"{state.channel_id} is not open yet")
         row = await self._ledger.store.payment(update.task_id)
-        interim = row is not None and row.interim
+        interim, paid = (row.interim, row.paid) if row else (False, Minor(0))
         try:
-            return await self._transact(state, update, interim=interim)
+            return await self._transact(state, update, paid=paid, interim=interim)
         except RemoteError as exc:
             raise PaymentError(
                 f"{state.channel_id} cannot be used before the payee signs nonce "
@@ -144,7 +149,7 @@ class Payer:
         state: ChannelState,
         update: ChannelUpdate,
         *,
-        paid: Minor = Minor(0),  # noqa: B008  # a NewType of an int
+        paid: Minor,
         interim: bool,
     ) -> ChannelState:
         tracer = self._party.tracer
@@ -155,18 +160,21 @@ class Payer:
             state.channel_id, update.amount, update.nonce, task_id
         ) as span:
             state = proposed(self._party, state, update, paid=paid)
-            body = await self._send_update(state, interim=interim)
+            body = await self._send_update(state, paid=paid, interim=interim)
             answer = decode_state(wire.decode_payment_accepted(body))
             state = counter_signed(state, answer)
-            await self._ledger.save(state, Role.PAYER, interim=interim)
+            await self._ledger.save(state, Role.PAYER, paid=paid, interim=interim)
             tracer.record_state(span, self._ledger.agreed(state), update.nonce)
         return state
 
-    async def _send_update(self, state: ChannelState, *, interim: bool) -> bytes:
+    async def _send_update(
+        self, state: ChannelState, *, paid: Minor, interim: bool
+    ) -> bytes:
         saved = await self._ledger.save(
             state,
             Role.PAYER,
             interim=interim,
+            paid=paid,
             trace_context=TraceCarrier.inject().traceparent or None,
         )
         body = wire.encode_payment_update(saved)
@@ -175,7 +183,7 @@ class Payer:
                 state.terms.payee, wire.PAYMENT_UPDATE, body
             )
         except RemoteError:
-            await self._ledger.refuse(state, interim=interim)
+            await self._ledger.refuse(state, interim=interim, paid=paid)
             raise
 
     def _check_time(self, state: ChannelState) -> None:
@@ -197,3 +205,12 @@ class Payer:
             task_id,
             self._ledger.agreed(state),
         )
+
+
+def _paid_before(begun: PaymentRow | None) -> Minor:
+    """Return what was paid so far for a task of which nothing is in flight."""
+    if begun is None:
+        return Minor(0)
+    if begun.status is PaymentStatus.AGREED:
+        return decode_state(begun.state).update.amount
+    return begun.paid

@@ -8,6 +8,7 @@ from zerostate.errors import StoreCorruptError
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment.lifecycle import Life
 from zerostate.payment.lives import LIFE_COLUMNS, life_of
+from zerostate.units import Minor
 
 CHANNEL_COLUMNS: Final = "channel_id, peer_id, role, terms, agreed, proposed"
 """What a channel is saved as, in order."""
@@ -19,7 +20,7 @@ CHANNELS: Final = (
 """The query that `channel_row` takes the rows of."""
 
 PAYMENT_COLUMNS: Final = (
-    "task_id, channel_id, nonce, state, status, trace_context, interim"
+    "task_id, channel_id, nonce, state, status, trace_context, interim, paid"
 )
 """What a payment is saved as and `payment_row` takes, in order."""
 
@@ -88,6 +89,9 @@ class PaymentRow:
     interim: bool = False
     """The task goes on: a later state of the channel pays for it too."""
 
+    paid: Minor = Minor(0)  # noqa: RUF009  # a NewType of an int
+    """What earlier states have paid for the task."""
+
 
 def channel_row(row: tuple[object, ...]) -> ChannelRow:
     """Return a row of `CHANNELS`."""
@@ -106,7 +110,7 @@ def channel_row(row: tuple[object, ...]) -> ChannelRow:
 
 def payment_row(row: tuple[object, ...]) -> PaymentRow:
     """Return a row of `PAYMENT_COLUMNS`."""
-    task_id, channel_id, nonce, state, status, trace_context, interim = row
+    task_id, channel_id, nonce, state, status, trace_context, interim, paid = row
     return PaymentRow(
         TaskId(str(task_id)),
         ChannelId(str(channel_id)),
@@ -115,6 +119,7 @@ def payment_row(row: tuple[object, ...]) -> PaymentRow:
         PaymentStatus(str(status)),
         None if trace_context is None else str(trace_context),
         bool(interim),
+        Minor(int(str(paid))),
     )
 
 

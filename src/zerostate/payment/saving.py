@@ -26,7 +26,7 @@ MAX_ROWS: Final = 64
 statement that it has prepared."""
 
 _CHANNEL_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?)"
-_PAYMENT_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_PAYMENT_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ def _save_some(connection: sqlite3.Connection, saves: Sequence[Save]) -> None:
     for save in payments:
         if paid := save.payment:
             values += (paid.task_id, paid.channel_id, paid.nonce, paid.state)
-            values += (paid.status, paid.trace_context, paid.interim, save.now_unix_ns)
+            values += (paid.status, paid.trace_context, paid.interim, paid.paid)
+            values.append(save.now_unix_ns)
     done = connection.execute(_payments_statement(len(payments)), values)
     if done.rowcount != len(payments):
         tasks = ", ".join(save.payment.task_id for save in payments if save.payment)
@@ -117,8 +118,8 @@ def _payments_statement(rows: int) -> str:
         f"VALUES {', '.join([_PAYMENT_VALUES] * rows)} "
         "ON CONFLICT (task_id) DO UPDATE SET state = excluded.state, "
         "status = excluded.status, nonce = excluded.nonce, "
-        "interim = excluded.interim, "
+        "interim = excluded.interim, paid = excluded.paid, "
         "trace_context = ifnull(excluded.trace_context, trace_context) "
         "WHERE channel_id = excluded.channel_id AND (nonce = excluded.nonce "
-        "OR (interim AND status = 'agreed' AND excluded.nonce > nonce))"
+        "OR ((interim OR status != 'agreed') AND excluded.nonce > nonce))"
     )

@@ -42,6 +42,7 @@ _VERSION_1: Final = (
 # `unsynced`: the file came from a backup, so the counterparty may hold newer states
 # than it: nothing is signed before both have compared theirs.
 # `interim`: the task goes on, and a later state pays for it too.
+# `paid`: what earlier states have paid for the task.
 # `lifecycle`: channels that have money on a chain; one without a row is a promise.
 # `pending`: the final state or withdrawal that is being agreed on.
 # `cursors`: up to where a chain's events were followed.
@@ -53,6 +54,7 @@ _VERSION_2: Final = (
     "ALTER TABLE payments ADD COLUMN settled_unix_ns INTEGER",
     """ALTER TABLE payments ADD COLUMN
         interim INTEGER NOT NULL DEFAULT 0 CHECK (interim IN (0, 1))""",
+    "ALTER TABLE payments ADD COLUMN paid INTEGER NOT NULL DEFAULT 0",
     """CREATE TABLE lifecycle (
         channel_id TEXT PRIMARY KEY
             REFERENCES channels (channel_id) ON DELETE CASCADE,

@@ -269,8 +269,9 @@ def restore(
         state = replace(state, agreed=agreed)
     if proposed is None:
         return state
-    if proposed.update.nonce <= state.nonce:
-        raise StaleStateError(f"nonce {proposed.update.nonce} after {state.nonce}")
+    agreed_nonce = -1 if agreed is None else agreed.update.nonce
+    if proposed.update.nonce <= agreed_nonce:
+        raise StaleStateError(f"nonce {proposed.update.nonce} after {agreed_nonce}")
     _check_signature(
         "payer", state, proposed.update, proposed.payer, terms.payer_address
     )

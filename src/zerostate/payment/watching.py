@@ -34,6 +34,7 @@ from zerostate.payment.means import Means
 from zerostate.payment.store import Role
 from zerostate.payment.tending import Tending
 from zerostate.payment.withdrawing import Withdrawing
+from zerostate.units import Minor
 
 MAX_TENDED: Final = 64
 """Channels that are looked after in one turn; the others wait for the next ones."""
@@ -75,6 +76,7 @@ class Watching:
         self._closing: Final = closing
         self._withdrawing: Final = withdrawing
         self._wishes: deque[wire.Wanted] = deque()
+        self._exposed: set[ChannelId] = set()
         self._busy: dict[ChannelId, float] = {}
         self._is_running = False
         self._turns = 0
@@ -112,6 +114,11 @@ class Watching:
             self._wishes.append(wanted)
         return wire.encode_channel_requested(wanted.channel_id)
 
+    def withdraw_soon(self, channel_id: ChannelId) -> None:
+        """Have what a channel owes us paid out, at the next turn."""
+        if len(self._exposed) < MAX_WISHES:
+            self._exposed.add(channel_id)
+
     async def _turn(self, nursery: trio.Nursery) -> None:
         store, now_s = self._means.ledger.store, self._means.now_unix_s()
         if not await store.read(any_live):
@@ -122,6 +129,8 @@ class Watching:
             await self._heard(nursery, event)
 
         await self._follower.follow(tell)
+        while self._exposed:
+            self._withdraw(nursery, self._exposed.pop())
         while self._wishes:
             self._grant(nursery, self._wishes.popleft())
         for channel_id in await store.read(
@@ -183,6 +192,17 @@ class Watching:
                     to_payee=wanted.to_payee,
                 ),
             )
+
+    def _withdraw(self, nursery: trio.Nursery, channel_id: ChannelId) -> None:
+        async def withdraw() -> None:
+            held = await self._means.look(channel_id)
+            owed = held.state.exposure
+            if owed and held.life.takes_payments:
+                await self._withdrawing.withdraw(
+                    channel_id, to_payer=Minor(0), to_payee=owed
+                )
+
+        self._start(nursery, "withdrawal", withdraw)
 
     def _start(
         self,

@@ -101,7 +101,7 @@ class Withdrawing:
         part = proposal.withdrawal
         if not held.life.takes_payments:
             raise ChannelFrozenError(f"{held.channel_id} is {held.life.phase}")
-        if part.nonce != agreeing.next_nonce(held):
+        if part.nonce < agreeing.next_nonce(held):
             raise StaleStateError(
                 f"nonce {part.nonce}; the next is {agreeing.next_nonce(held)}"
             )
@@ -129,13 +129,9 @@ class Withdrawing:
         if held.life.pending is not None:
             await self._finish(held)
         if held.state.proposed is not None:
+            # One that the payee refuses ends with this: its number is lower.
             await self._payer.finish_in_flight(held.state)
             await held.reload()
-            if held.state.proposed is not None:
-                raise PaymentError(
-                    f"a payment is in flight on {held.channel_id}; retry when the "
-                    "payee has answered"
-                )
         life = held.life
         part = Withdrawal(
             agreeing.next_nonce(held),
@@ -210,6 +206,7 @@ class Withdrawing:
         ):
             life = replace(life, pending=None, deadline_s=None)
         await held.keep(life)
+        await held.drop_proposed(found.nonce)
 
     async def _asked_for(
         self, held: Held, to_payer: Minor, to_payee: Minor

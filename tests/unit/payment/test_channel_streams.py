@@ -3,7 +3,7 @@
 import pytest
 
 from chain_parties import MemoryWorld
-from payment_parties import PAYEE, PAYER, sealed_receipt
+from payment_parties import PAYEE, sealed_receipt
 from zerostate.errors import (
     ExposureError,
     PeerUnreachableError,
@@ -137,7 +137,39 @@ async def test_one_channel_owes_no_more_than_is_allowed_until_a_part_is_out(worl
     async with world.started(max_exposure=Minor(100)) as pair:
         channel_id = await pair.open(1000)
         await pair.pay(channel_id, 90)
+        task_id = new_task_id()
+        receipt = sealed_receipt(task_id, 20)
+        expected = ExpectedPayment(receipt_sha256(receipt), Minor(20))
+        pair.issued[task_id] = expected
+
+        async def pay():
+            return await pair.payer.pay(
+                channel_id, Minor(20), task_id=task_id, receipt=receipt
+            )
+
         with pytest.raises(RemoteError, match=ExposureError.code):
-            await pair.pay(channel_id, 20)
-        state = await pair.payer.get(channel_id)
-        assert (state.balance_payee, state.terms.payer) == (90, PAYER.peer_id)
+            await pay()
+        async with pair.watching():
+            # The payee has what it earned paid out, and takes the payment then.
+            await pair.eventually(lambda: world.wallet("payee") == 90)
+            await pair.eventually(lambda: not world.claimable("payee"))
+            for _ in range(2):
+                payment = await pay()
+                assert payment.nonce == 4
+        assert (await pair.payee.get(channel_id)).balance_payee == 110
+        assert (await pair.payer.get(channel_id)).balance_payer == 890
+
+
+async def test_a_stream_that_was_refused_goes_on_after_a_withdrawal(world):
+    async with world.started(max_exposure=Minor(100)) as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id)
+        await stream.pay(Minor(80))
+        with pytest.raises(RemoteError, match=ExposureError.code):
+            await stream.pay(Minor(120))
+        async with pair.watching():
+            await pair.eventually(lambda: world.wallet("payee") == 80)
+            await pair.eventually(lambda: not world.claimable("payee"))
+            await stream.pay(Minor(150))
+            await stream.finish(Minor(160), end(pair, stream, 160))
+        assert (await pair.payee.get(channel_id)).balance_payee == 160
