@@ -58,6 +58,8 @@ class Closing:
                 return decode_settlement(held.life.settlement)
             if not force:
                 held.require_synced()
+            if held.life.phase is Phase.OPENING:
+                await self._require_funded(channel_id)
             with tracer.trace_close_channel(channel_id, held.peer_id) as span:
                 if not force:
                     final = await self._agreed(held)
@@ -106,6 +108,13 @@ class Closing:
             if signed is None:
                 signed = await self._countersigned(held, proposal)
         return wire.encode_channel_closed(signed)
+
+    async def _require_funded(self, channel_id: ChannelId) -> None:
+        found = await self._means.on_chain(channel_id)
+        if found.status is ChannelStatus.UNKNOWN:
+            raise ChannelNotFundedError(
+                f"{channel_id} is not on the chain: there is nothing to close"
+            )
 
     async def _countersigned(self, held: Held, proposal: SignedFinal) -> SignedFinal:
         final, state = proposal.final, held.state

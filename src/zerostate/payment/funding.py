@@ -15,6 +15,7 @@ from zerostate.errors import (
 from zerostate.ids import ChannelId, PeerId
 from zerostate.payment import wire
 from zerostate.payment.chain import ChannelStatus, OnChainChannel
+from zerostate.payment.config import MAX_TTL_S
 from zerostate.payment.contract import peer_hash
 from zerostate.payment.following import Follower
 from zerostate.payment.lifecycle import Life, Phase
@@ -72,8 +73,11 @@ class Funding:
                 f"a challenge window of {opening.window_s} s; we take "
                 f"{config.window_s} to {config.max_window_s}"
             )
-        if opening.expires_unix_s < self._means.now_unix_s() + MIN_TTL_S:
-            raise PaymentError(f"it lives for less than {MIN_TTL_S} s from now")
+        ttl_s = opening.expires_unix_s - self._means.now_unix_s()
+        if not MIN_TTL_S <= ttl_s <= MAX_TTL_S:
+            raise PaymentError(
+                f"it lives for {ttl_s} s from now; we take {MIN_TTL_S} to {MAX_TTL_S}"
+            )
         if opening.deposit_payee > config.max_own_deposit:
             raise PaymentError(
                 f"a deposit of {opening.deposit_payee} from us; at most "
@@ -82,7 +86,7 @@ class Funding:
         return Life(
             phase=Phase.OPENING,
             window_s=opening.window_s,
-            expires_unix_s=min(opening.expires_unix_s, (1 << 63) - 1),
+            expires_unix_s=opening.expires_unix_s,
             deposit_payee=opening.deposit_payee,
         )
 

@@ -8,6 +8,10 @@ from zerostate.ids import ChannelId, PeerId
 from zerostate.payment.lifecycle import Life, Phase, decode_pending, encode_pending
 from zerostate.units import Minor
 
+UNFUNDED_KEPT_S: Final = 3600
+"""How long the payee keeps a channel that was proposed and not funded, in seconds: a
+stranger must not fill the store with channels that cost it nothing."""
+
 LIFE_COLUMNS: Final = (
     "phase, window_s, expires_unix_s, deposit_payee, withdrawn_payer, "
     "withdrawn_payee, base_nonce, pending, deadline_s, tx_hash, settlement"
@@ -82,18 +86,21 @@ def count_live(connection: sqlite3.Connection, peer_id: PeerId) -> tuple[int, in
 def to_tend(
     connection: sqlite3.Connection, now_unix_s: int, *, limit: int
 ) -> tuple[ChannelId, ...]:
-    """Return channels that may need something done, those longest unsettled first.
+    """Return channels that may need something done, the most urgent and oldest first.
 
-    That is: being closed, with something pending, with a deposit to make or see, or
-    past their time.
+    That is: being closed, with something pending, with a deposit to make, past their
+    time, or proposed to us `UNFUNDED_KEPT_S` ago and not funded.
     """
     rows = connection.execute(
         "SELECT channel_id FROM lifecycle JOIN channels USING (channel_id) "
-        "WHERE phase IN ('opening', 'closing', 'disputed') OR (phase = 'open' AND ("
-        "pending IS NOT NULL OR expires_unix_s <= ? "
+        "WHERE phase IN ('closing', 'disputed') "
+        "OR (phase = 'open' AND (pending IS NOT NULL OR expires_unix_s <= :now_s "
         "OR (deposit_payee > 0 AND role = 'payee'))) "
-        "ORDER BY created_unix_ns, channel_id LIMIT ?",
-        (now_unix_s, limit),
+        "OR (phase = 'opening' AND (expires_unix_s <= :now_s OR (role = 'payee' "
+        "AND created_unix_ns <= (:now_s - :kept_s) * 1000000000))) "
+        "ORDER BY phase != 'disputed', phase = 'opening', created_unix_ns, channel_id "
+        "LIMIT :limit",
+        {"now_s": now_unix_s, "kept_s": UNFUNDED_KEPT_S, "limit": limit},
     )
     return tuple(ChannelId(channel_id) for (channel_id,) in rows)
 

@@ -55,14 +55,16 @@ class Tending:
                 pass
 
     async def _opening(self, held: Held) -> None:
-        if not self._is_over(held, grace_s=EXPIRY_GRACE_S):
-            return
         found = await self._means.on_chain(held.channel_id)
-        if found.status is ChannelStatus.UNKNOWN:
+        if found.status is not ChannelStatus.UNKNOWN:
+            if held.role is Role.PAYER and self._is_over(held):
+                await self._closing.close(held.channel_id, force=True)
+        elif held.role is Role.PAYEE:
+            # It was never worth anything. The payer's own stays: what it sent to the
+            # chain may still arrive.
             async with self._means.held(held.channel_id) as now:
-                await now.keep(now.life.frozen(Phase.SETTLED))
-        elif held.role is Role.PAYER:
-            await self._closing.close(held.channel_id, force=True)
+                if now.life.phase is Phase.OPENING:
+                    await now.keep(now.life.frozen(Phase.SETTLED))
 
     async def _open(self, held: Held) -> None:
         if isinstance(held.life.pending, SignedWithdrawal):
@@ -89,7 +91,9 @@ class Tending:
             await self._settling.after_window(held.channel_id)
         elif found.status is ChannelStatus.CLOSING and held.role is Role.PAYEE:
             await self._disputing.dispute(held.channel_id)
-        elif held.role is Role.PAYER or (isinstance(held.life.pending, SignedFinal) and self._is_due(held)):
+        elif held.role is Role.PAYER or (
+            isinstance(held.life.pending, SignedFinal) and self._is_due(held)
+        ):
             await self._closing.close(held.channel_id)
 
     async def _disputed(self, held: Held) -> None:

@@ -148,7 +148,8 @@ async def test_a_promise_is_closed_by_nobody(world, tmp_path):
         ({"window_s": WINDOW_S - 1}, "challenge window"),
         ({"window_s": 8 * 86_400}, "challenge window"),
         ({"deposit_payee": Minor(1)}, "deposit of 1 from us"),
-        ({"expires_unix_s": 1_800_000_010}, "lives for less"),
+        ({"expires_unix_s": 1_800_000_010}, "lives for 10 s"),
+        ({"expires_unix_s": 1_900_000_000}, "lives for"),
         ({"window_s": 0}, "challenge window"),
     ],
 )

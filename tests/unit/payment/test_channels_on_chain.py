@@ -163,3 +163,56 @@ async def test_a_payment_is_refused_while_the_payee_has_not_seen_the_deposit(wor
         assert await pair.open(1000) == view.channel_id
         await pair.pay(view.channel_id, 10)
         assert PAYEE.peer_id == (await pair.view("payer", view.channel_id)).peer_id
+
+
+async def test_a_payee_forgets_what_was_proposed_and_never_funded(world):
+    async with world.started() as pair:
+        world.blocks.is_mining = False
+        with pytest.raises(NotConfirmedError):
+            await pair.open(1000)
+        (view,) = await pair.payee.views()
+        async with pair.watching("payee"):
+            pair.clock.advance(3601)
+            await pair.until("payee", view.channel_id, "settled")
+        with pytest.raises(ChannelNotFundedError, match="nothing to close"):
+            await pair.payer.close(view.channel_id)
+
+
+async def test_the_payee_makes_its_own_deposit_and_gets_it_back(world):
+    async with world.started(max_own_deposit=Minor(500)) as pair:
+        channel_id = await pair.open(1000, Minor(500))
+        await pair.pay(channel_id, 250)
+        async with pair.watching("payee"):
+            await pair.eventually(
+                lambda: world.on_chain(channel_id).deposit_payee == 500
+            )
+            settlement = await pair.payer.close(channel_id)
+            await pair.until("payee", channel_id, "settled")
+        assert settlement.claimed == 750
+        assert world.wallet("payee") == 250
+
+
+async def test_a_settlement_is_a_trace_of_its_own_linked_to_each_payment(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        payments = [await pair.pay(channel_id, 10) for _ in range(3)]
+        settlement = await pair.payer.close(channel_id)
+        settle = pair.spans.named("payment.channel.settle")
+        assert settle.parent is None
+        linked = {format(link.context.span_id, "016x") for link in settle.links}
+        paid = {
+            format(span.context.span_id, "016x")
+            for span in pair.spans.spans
+            if span.name == "payment.transaction"
+        }
+        assert linked == paid
+        assert len(paid) == len(payments)
+        assert settlement.trace_id == format(settle.context.trace_id, "032x")
+        assert settlement.span_id == format(settle.context.span_id, "016x")
+        children = {
+            span.name
+            for span in pair.spans.spans
+            if span.parent and span.parent.span_id == settle.context.span_id
+        }
+        assert children == {"payment.chain.close", "payment.chain.claim"}
+        assert settle.attributes["payment.tx_hash"] == settlement.tx_hash
