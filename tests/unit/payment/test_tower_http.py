@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from tower_chain import CHAIN_ID, CONTRACT, FakeChain
-from tower_parties import Signers
-from zerostate.evidence.ethereum import EthKey
+from memory_chain import CONTRACT
+from tower_parties import SIGNERS, Ground
 from zerostate.ids import ChannelId
 from zerostate.payment.tracing import PaymentTracer
 from zerostate.payment.watchtower.address import tower_url_problem
@@ -23,26 +22,24 @@ from zerostate.payment.watchtower.client import (
 )
 from zerostate.payment.watchtower.config import WatchtowerConfig
 
-SIGNERS = Signers(CHAIN_ID, CONTRACT, EthKey(b"\x31" * 32), EthKey(b"\x32" * 32))
 STATE = {"Content-Type": "application/octet-stream"}
 
 
 @asynccontextmanager
-async def tower(chain, folder, port=0):
+async def tower(ground, folder, port=0):
     config = WatchtowerConfig(
         data_dir=folder,
         chain={"url": "http://127.0.0.1:1", "contract": CONTRACT},
         listen=f"127.0.0.1:{port}",
         poll_s=0.01,
     )
-    async with open_tower(config, chain, PaymentTracer()) as ready:
+    async with open_tower(config, ground.tower, PaymentTracer()) as ready:
         yield ready.url
 
 
-def opened(chain):
-    terms = SIGNERS.terms()
-    chain.open(terms.channel_id, SIGNERS.payer.address, SIGNERS.payee.address)
-    return terms
+@pytest.fixture
+def ground():
+    return Ground()
 
 
 def ask(url, method, path, body=None, headers=STATE):
@@ -67,10 +64,9 @@ async def until(happened):
             await trio.sleep(0.01)
 
 
-async def test_a_state_is_taken_over_http_and_told_in_the_status(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    async with tower(chain, tmp_path) as url:
+async def test_a_state_is_taken_over_http_and_told_in_the_status(tmp_path, ground):
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as url:
         taken = await asked(url, "POST", "/v1/states", SIGNERS.state(terms, 3))
         refused = await asked(url, "POST", "/v1/states", SIGNERS.state(terms, 2))
         status, told = await asked(url, "GET", "/v1/status")
@@ -81,30 +77,29 @@ async def test_a_state_is_taken_over_http_and_told_in_the_status(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "headers", "status"),
+    ("request_", "status"),
     [
-        ("/v1/states", b"x" * 4096, STATE, 422),
-        ("/v1/states", b"x" * 4097, STATE, 413),
-        ("/v1/states", b"x", {**STATE, "Content-Length": "9" * 30}, 413),
-        ("/v1/states", b"x", {**STATE, "Content-Length": "-1"}, 411),
-        ("/v1/states", b"x", {"Content-Type": "text/plain"}, 415),
-        ("/v1/states", b"x", {**STATE, "Host": "tower.example:80"}, 403),
-        ("/elsewhere", b"x", STATE, 404),
+        (("/v1/states", b"x" * 4096, STATE), 422),
+        (("/v1/states", b"x" * 4097, STATE), 413),
+        (("/v1/states", b"x", {**STATE, "Content-Length": "9" * 30}), 413),
+        (("/v1/states", b"x", {**STATE, "Content-Length": "-1"}), 411),
+        (("/v1/states", b"x", {"Content-Type": "text/plain"}), 415),
+        (("/v1/states", b"x", {**STATE, "Host": "tower.example:80"}), 403),
+        (("/elsewhere", b"x", STATE), 404),
     ],
 )
 async def test_what_is_no_state_of_ours_is_refused_unread(
-    tmp_path, path, body, headers, status
+    tmp_path, ground, request_, status
 ):
-    async with tower(FakeChain(), tmp_path) as url:
-        answered, _ = await asked(url, "POST", path, body, headers)
+    async with tower(ground, tmp_path) as url:
+        answered, _ = await asked(url, "POST", *request_)
 
     assert answered == status
 
 
-async def test_connections_that_say_nothing_do_not_keep_others_out(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    async with tower(chain, tmp_path) as url:
+async def test_connections_that_say_nothing_do_not_keep_others_out(tmp_path, ground):
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as url:
         parts = urlsplit(url)
         silent = [
             socket.create_connection((parts.hostname, parts.port)) for _ in range(40)
@@ -116,8 +111,8 @@ async def test_connections_that_say_nothing_do_not_keep_others_out(tmp_path):
     assert status == 200
 
 
-async def test_connections_beyond_those_served_do_not_hold_up_the_end(tmp_path):
-    async with tower(FakeChain(), tmp_path) as url:
+async def test_connections_beyond_those_served_do_not_hold_up_the_end(tmp_path, ground):
+    async with tower(ground, tmp_path) as url:
         parts = urlsplit(url)
         silent = [
             socket.create_connection((parts.hostname, parts.port)) for _ in range(80)
@@ -130,10 +125,9 @@ async def test_connections_beyond_those_served_do_not_hold_up_the_end(tmp_path):
     assert ended_s - began_s < 2
 
 
-async def test_only_the_newest_of_a_channel_is_handed_on(tmp_path):
-    chain = FakeChain()
-    first, second = opened(chain), opened(chain)
-    async with tower(chain, tmp_path) as url, trio.open_nursery() as nursery:
+async def test_only_the_newest_of_a_channel_is_handed_on(tmp_path, ground):
+    first, second = await ground.open(), await ground.open()
+    async with tower(ground, tmp_path) as url, trio.open_nursery() as nursery:
         client = WatchtowerClient([url])
         for nonce in range(1, 6):
             client.hand_on(first.channel_id, SIGNERS.state(first, nonce))
@@ -147,9 +141,8 @@ async def test_only_the_newest_of_a_channel_is_handed_on(tmp_path):
     assert (told["kept"], told["refused"], counts.failures) == (2, {}, 0)
 
 
-async def test_a_tower_that_is_away_gets_the_newest_when_it_is_back(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
+async def test_a_tower_that_is_away_gets_the_newest_when_it_is_back(tmp_path, ground):
+    terms = await ground.open()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with trio.open_nursery() as nursery:
@@ -159,7 +152,7 @@ async def test_a_tower_that_is_away_gets_the_newest_when_it_is_back(tmp_path):
         client.hand_on(terms.channel_id, SIGNERS.state(terms, 1))
         await until(lambda: counts.failures)
         client.hand_on(terms.channel_id, SIGNERS.state(terms, 2))
-        async with tower(chain, tmp_path, port) as url:
+        async with tower(ground, tmp_path, port) as url:
             await until(lambda: counts.handed == 1)
             status, answer = await asked(
                 url, "POST", "/v1/states", SIGNERS.state(terms, 1)
@@ -169,17 +162,18 @@ async def test_a_tower_that_is_away_gets_the_newest_when_it_is_back(tmp_path):
     assert (status, answer["error"]["message"]) == (409, "state 2 is here already")
 
 
-async def test_a_channel_that_the_tower_does_not_see_yet_is_handed_in_again(tmp_path):
-    chain = FakeChain()
-    terms, garbled = SIGNERS.terms(), opened(chain)
-    async with tower(chain, tmp_path) as url, trio.open_nursery() as nursery:
+async def test_a_channel_that_the_tower_does_not_see_yet_is_handed_in_again(
+    tmp_path, ground
+):
+    terms, garbled = SIGNERS.terms(), await ground.open()
+    async with tower(ground, tmp_path) as url, trio.open_nursery() as nursery:
         client = WatchtowerClient([url])
         (counts,) = client.counts
         nursery.start_soon(client.run)
         client.hand_on(terms.channel_id, SIGNERS.state(terms, 1))
         client.hand_on(garbled.channel_id, b"garbled")
         await until(lambda: counts.refused["unknown_channel"])
-        chain.open(terms.channel_id, SIGNERS.payer.address, SIGNERS.payee.address)
+        await ground.open(terms=terms)
         await until(lambda: counts.handed)
         nursery.cancel_scope.cancel()
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from tower_chain import CHAIN_ID, CONTRACT, FakeChain
-from tower_parties import Signers
+from memory_chain import CHAIN_ID, CONTRACT
+from tower_parties import SIGNERS, WINDOW_S, Ground, Signers
 from zerostate.evidence.ethereum import EthKey
 from zerostate.payment.tracing import PaymentTracer
 from zerostate.payment.watchtower.config import WatchtowerConfig
@@ -15,8 +15,6 @@ from zerostate.payment.watchtower.store import TowerStore
 from zerostate.payment.watchtower.watching import Watcher
 from zerostate.semconv import attributes as attr
 from zerostate.testing import SpanRecorder
-
-SIGNERS = Signers(CHAIN_ID, CONTRACT, EthKey(b"\x21" * 32), EthKey(b"\x22" * 32))
 
 
 class Tower:
@@ -45,10 +43,10 @@ class Tower:
 
 
 @asynccontextmanager
-async def tower(chain, folder, **bounds):
+async def tower(ground, folder, **bounds):
     store = await TowerStore.open(folder / "watchtower.db")
     try:
-        opened = Tower(chain, store, **bounds)
+        opened = Tower(ground.tower, store, **bounds)
         opened.store = store
         async with trio.open_nursery() as nursery:
             nursery.start_soon(opened.watcher.run)
@@ -58,11 +56,9 @@ async def tower(chain, folder, **bounds):
         await store.close()
 
 
-def opened(chain):
-    """Open a channel on `chain`; return its terms."""
-    terms = SIGNERS.terms()
-    chain.open(terms.channel_id, SIGNERS.payer.address, SIGNERS.payee.address)
-    return terms
+@pytest.fixture
+def ground():
+    return Ground()
 
 
 async def until(happened):
@@ -71,160 +67,159 @@ async def until(happened):
             await trio.sleep(0.002)
 
 
-async def a_while(chain):
+async def a_while(ground):
     """Wait until the tower has looked at the chain again and again."""
-    calls = chain.calls
-    await until(lambda: chain.calls > calls + 30)
+    calls = ground.calls
+    await until(lambda: ground.calls > calls + 30)
 
 
-def nonces(chain):
-    return [state.nonce for _, _, state in chain.sent]
-
-
-async def test_a_close_by_an_old_state_is_answered_by_the_newest_once(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    async with tower(chain, tmp_path) as ours:
+async def test_a_close_by_an_old_state_is_answered_by_the_newest_once(tmp_path, ground):
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 3))
         await ours.take(SIGNERS.state(terms, 7))
-        chain.close(terms.channel_id, 3)
+        await ground.close(terms, 3)
         await until(lambda: ours.watcher.counts.answered)
-        await a_while(chain)
+        await a_while(ground)
 
-        assert nonces(chain) == [7]
-        assert chain.now(terms.channel_id).nonce == 7
+        assert (ground.answers, ground.now(terms).nonce) == ([7], 7)
         transaction, dispute = ours.recorder.spans
         assert transaction.name == "payment.chain.challenge"
         assert dispute.name == "payment.dispute"
         assert dispute.parent is None
         assert dispute.attributes[attr.PAYMENT_CLOSING_NONCE] == 3
         assert transaction.parent.span_id == dispute.context.span_id
-        assert transaction.attributes[attr.PAYMENT_TX_HASH] == chain.sent[0][0]
+        (noted,) = ground.tower.journal
+        assert transaction.attributes[attr.PAYMENT_TX_HASH] == noted.tx_hash
 
 
-async def test_a_close_by_the_newest_state_is_left_alone(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    async with tower(chain, tmp_path) as ours:
+async def test_a_close_by_the_newest_state_is_left_alone(tmp_path, ground):
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 7))
-        chain.close(terms.channel_id, 7)
-        await a_while(chain)
+        await ground.close(terms, 7)
+        await a_while(ground)
 
-        assert (nonces(chain), ours.recorder.spans) == ([], ())
+        assert (ground.answers, ours.recorder.spans) == ([], ())
 
 
-async def test_a_state_that_comes_while_somebody_closes_is_used(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    chain.close(terms.channel_id, 1)
-    async with tower(chain, tmp_path) as ours:
+async def test_a_state_that_comes_while_somebody_closes_is_used(tmp_path, ground):
+    terms = await ground.open()
+    await ground.close(terms, 1)
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 2))
-        await until(lambda: nonces(chain) == [2])
+        await until(lambda: ground.answers == [2])
         await ours.take(SIGNERS.state(terms, 4))
-        await until(lambda: nonces(chain) == [2, 4])
+        await until(lambda: ground.answers == [2, 4])
 
 
-async def test_a_close_while_the_tower_was_away_is_answered_after_its_start(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    async with tower(chain, tmp_path) as ours:
+async def test_a_close_while_the_tower_was_away_is_answered_after_its_start(
+    tmp_path, ground
+):
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 5))
-        await until(lambda: ours.watcher.counts.failures == 0 and chain.calls > 5)
-    chain.close(terms.channel_id, 1)
-    async with tower(chain, tmp_path):
-        await until(lambda: nonces(chain) == [5])
+        await a_while(ground)
+    await ground.close(terms, 1)
+    # More blocks than one page of events has.
+    for _ in range(20):
+        ground.blocks.mine()
+    async with tower(ground, tmp_path):
+        await until(lambda: ground.answers == [5])
 
 
 async def test_a_tower_that_restarts_with_its_answer_on_the_way_sends_no_second(
-    tmp_path,
+    tmp_path, ground
 ):
-    chain = FakeChain(mines=False)
-    terms = opened(chain)
-    async with tower(chain, tmp_path) as ours:
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 5))
-        chain.close(terms.channel_id, 1)
-        await until(lambda: nonces(chain) == [5])
-    async with tower(chain, tmp_path) as ours:
-        await a_while(chain)
-        chain.mine()
-        await until(lambda: ours.watcher.counts.answered == 1)
+        await ground.close(terms, 1)
+        ground.blocks.is_mining = False
+        await until(lambda: ground.answers == [5])
+    async with tower(ground, tmp_path):
+        await a_while(ground)
+        assert (ground.answers, ground.now(terms).nonce) == ([5], 1)
+        ground.blocks.is_mining = True
+        ground.blocks.mine()
+        await a_while(ground)
 
-    assert nonces(chain) == [5]
+    assert (ground.answers, ground.now(terms).nonce) == ([5], 5)
 
 
-async def test_without_the_chain_the_answer_waits_for_it(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    async with tower(chain, tmp_path) as ours:
+async def test_without_the_chain_the_answer_waits_for_it(tmp_path, ground):
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 5))
-        await a_while(chain)
-        chain.reachable = False
-        chain.close(terms.channel_id, 1)
+        await a_while(ground)
+        ground.tower.is_reachable = False
+        await ground.close(terms, 1)
         await until(lambda: ours.watcher.counts.failures > 3)
-        chain.reachable = True
-        await until(lambda: nonces(chain) == [5])
+        ground.tower.is_reachable = True
+        await until(lambda: ground.answers == [5])
 
 
-async def test_a_reorganisation_that_drops_the_answer_has_it_given_again(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    async with tower(chain, tmp_path) as ours:
+async def test_a_reorganisation_that_loses_the_answer_has_it_sent_again(
+    tmp_path, ground
+):
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 5))
-        chain.close(terms.channel_id, 1)
+        await ground.close(terms, 1)
         await until(lambda: ours.watcher.counts.answered == 1)
-        await a_while(chain)
-        chain.drop()
-        chain.waiting.clear()
-        chain.mine()
-        await until(lambda: nonces(chain) == [5, 5])
+        await a_while(ground)
+        ground.blocks.reorganise(1, forget=True)
+        assert ground.now(terms).nonce == 1
+        await until(lambda: ground.now(terms).nonce == 5)
 
         assert ours.watcher.counts.reorganisations == 1
-        assert chain.now(terms.channel_id).nonce == 5
+        assert ground.answers == [5]
 
 
-async def test_a_close_that_moves_to_another_block_is_answered_there(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    chain.mine(3)
-    async with tower(chain, tmp_path) as ours:
+async def test_a_close_that_comes_by_a_reorganisation_is_answered(tmp_path, ground):
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 5))
-        await a_while(chain)
-        chain.drop(2)
-        chain.close(terms.channel_id, 1)
-        chain.mine(4)
-        await until(lambda: nonces(chain) == [5])
+        for _ in range(20):
+            ground.blocks.mine()
+            await trio.lowlevel.checkpoint()
+        await a_while(ground)
+        ground.blocks.is_mining = False
+        await ground.close(terms, 1)
+        ground.blocks.is_mining = True
+        ground.blocks.reorganise(15)
+        await until(lambda: ground.answers == [5])
 
         assert ours.watcher.counts.reorganisations == 1
 
 
-async def test_a_close_that_is_seen_too_late_is_counted_once(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
-    async with tower(chain, tmp_path) as ours:
+async def test_a_close_that_is_seen_too_late_is_counted_once(tmp_path, ground):
+    terms = await ground.open()
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 5))
-    chain.close(terms.channel_id, 1)
-    chain.mine(6)
-    async with tower(chain, tmp_path) as ours:
+    await ground.close(terms, 1)
+    ground.blocks.pass_time(WINDOW_S + 1)
+    async with tower(ground, tmp_path) as ours:
         await until(lambda: ours.watcher.counts.missed)
         ours.watcher.look_at(terms.channel_id)
-        await a_while(chain)
+        await a_while(ground)
 
-        assert (ours.watcher.counts.missed, nonces(chain)) == (1, [])
+        assert (ours.watcher.counts.missed, ground.answers) == (1, [])
 
 
-async def test_a_settled_channel_is_forgotten_when_that_is_confirmed(tmp_path):
-    chain = FakeChain(confirmations=3)
-    terms = opened(chain)
-    chain.mine(3)
-    async with tower(chain, tmp_path, max_channels=1) as ours:
+async def test_a_settled_channel_is_forgotten_when_that_is_confirmed(tmp_path, ground):
+    terms = await ground.open()
+    ground.tower.confirmations = 3
+    async with tower(ground, tmp_path) as ours:
         await ours.take(SIGNERS.state(terms, 5))
-        chain.close(terms.channel_id, 5)
-        chain.settle(terms.channel_id)
-        await a_while(chain)
+        await ground.close(terms, 5)
+        await ground.settle(terms)
+        await a_while(ground)
         assert await ours.store.get(terms.channel_id) is not None
-        chain.mine(3)
+        for _ in range(3):
+            ground.blocks.mine()
         ours.watcher.look_at(terms.channel_id)
-        await a_while(chain)
+        await a_while(ground)
 
         assert await ours.store.get(terms.channel_id) is None
         assert await ours.refused(SIGNERS.state(terms, 6)) is Refusal.SETTLED
@@ -238,11 +233,10 @@ async def test_a_settled_channel_is_forgotten_when_that_is_confirmed(tmp_path):
     ],
 )
 async def test_channels_are_bounded_and_those_within_still_take_newer_states(
-    tmp_path, bounds, refusal
+    tmp_path, ground, bounds, refusal
 ):
-    chain = FakeChain()
-    terms = [opened(chain) for _ in range(3)]
-    async with tower(chain, tmp_path, **bounds) as ours:
+    terms = [await ground.open() for _ in range(3)]
+    async with tower(ground, tmp_path, **bounds) as ours:
         for each in terms[:2]:
             await ours.take(SIGNERS.state(each, 1))
 
@@ -251,15 +245,13 @@ async def test_channels_are_bounded_and_those_within_still_take_newer_states(
         assert ours.intake.refused == {refusal: 1}
 
 
-async def test_what_proves_nothing_is_refused_with_its_reason(tmp_path):
-    chain = FakeChain()
-    terms = opened(chain)
+async def test_what_proves_nothing_is_refused_with_its_reason(tmp_path, ground):
+    terms = await ground.open()
     newest = SIGNERS.state(terms, 5)
     elsewhere = Signers(1, CONTRACT, SIGNERS.payer, SIGNERS.payee)
     others = Signers(CHAIN_ID, CONTRACT, SIGNERS.payer, EthKey(b"\x23" * 32))
-    foreign = others.terms()
-    chain.open(foreign.channel_id, SIGNERS.payer.address, SIGNERS.payee.address)
-    async with tower(chain, tmp_path) as ours:
+    foreign = await ground.open(others)
+    async with tower(ground, tmp_path) as ours:
         await ours.take(newest)
         await ours.take(newest)
         refusals = [
@@ -276,7 +268,7 @@ async def test_what_proves_nothing_is_refused_with_its_reason(tmp_path):
                 SIGNERS.state(terms, 5),
             )
         ]
-        chain.reachable = False
+        ground.tower.is_reachable = False
         refusals.append(await ours.refused(SIGNERS.state(SIGNERS.terms(), 1)))
 
         assert refusals == [
