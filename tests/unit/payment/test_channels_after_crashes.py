@@ -48,6 +48,9 @@ def lay(pair, name: str, fuse: Fuse) -> None:
 async def let_recover(world: MemoryWorld, channel_id) -> None:
     """Start both again, and let them look after the channel until it is settled."""
     async with world.started() as pair, pair.watching():
+        if (await pair.view("payer", channel_id)).phase == "open":
+            # The crash came before the payer had begun; who wanted that asks again.
+            await pair.payer.close(channel_id)
         with trio.fail_after(20):
             while True:
                 views = [await pair.view(name, channel_id) for name in pair.chains]
