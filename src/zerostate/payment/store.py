@@ -10,14 +10,16 @@ The signed bytes are what is kept; nothing is taken from a column that they say 
 
 import sqlite3
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Self, TypeVar, final
+from typing import Final, Self, TypeVar, final
 
 import trio
 
 from zerostate.ids import ChannelId, PeerId, TaskId
-from zerostate.payment.committing import Committer
+from zerostate.payment.committing import Change, Committer
 from zerostate.payment.database import mapped_errors, open_database
 from zerostate.payment.known import Seen
 from zerostate.payment.lives import count_live
@@ -35,6 +37,10 @@ from zerostate.payment.saving import Save, make_all
 from zerostate.payment.schema import SCHEMA
 
 __all__ = ["ChannelRow", "PaymentRow", "PaymentStatus", "PaymentStore", "Role"]
+
+MAX_RECENT: Final = 2048
+"""Payments kept in memory, about 1.5 KB each: those of a task that is paid while it
+goes on are asked for with each of its payments."""
 
 T = TypeVar("T")
 
@@ -55,6 +61,12 @@ class PaymentStore:
         self._committer = Committer(connection, self._lock, SCHEMA.name, make_all)
         self._tasks = Seen()
         """All that payments are stored for, and perhaps more."""
+
+        self._recent: OrderedDict[TaskId, PaymentRow] = OrderedDict()
+        """Newest payments, as they are on the disk."""
+
+        self._begun: dict[TaskId, Change[None]] = {}
+        """The newest write about each task that is under way."""
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -103,9 +115,15 @@ class PaymentStore:
         return await self.read(lambda conn: count_live(conn, peer_id))
 
     async def payment(self, task_id: TaskId) -> PaymentRow | None:
-        """Return the payment for `task_id`, or None; mostly at once, without the disk."""
+        """Return the payment for `task_id`, or None.
+
+        At once, without the disk, for a new task and for one of the `MAX_RECENT` that
+        were paid last.
+        """
         if not self._tasks.maybe(task_id):
             return None
+        if (recent := self._recent.get(task_id)) is not None:
+            return recent
         query = f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE task_id = ?"  # noqa: S608  # a constant
         rows = await self._rows(query, task_id)
         return payment_row(rows[0]) if rows else None
@@ -130,9 +148,17 @@ class PaymentStore:
             ChannelFrozenError: The channel's signed states may not change any more.
             StoreError: Nothing was written.
         """
-        if payment is not None:
-            self._tasks.add(payment.task_id)
-        await self.write(Save(channel, payment, now_unix_ns, with_life))
+        change = Save(channel, payment, now_unix_ns, with_life)
+        if payment is None:
+            await self.write(change)
+            return
+        is_new = not self._tasks.maybe(payment.task_id)
+        known = self._recent.pop(payment.task_id, None)
+        is_alone = await self._write_payment(payment.task_id, change)
+        if known is not None and payment.trace_context is None:
+            payment = replace(payment, trace_context=known.trace_context)
+        if is_alone and (known is not None or is_new):
+            self._remember(payment)
 
     async def save_compared(
         self, channel: ChannelRow, payment: PaymentRow | None, *, now_unix_ns: int
@@ -146,7 +172,11 @@ class PaymentStore:
             )
             Save(channel, payment, now_unix_ns)(connection)
 
-        await self.write(compared)
+        if payment is None:
+            await self.write(compared)
+            return
+        self._recent.pop(payment.task_id, None)
+        await self._write_payment(payment.task_id, compared)
 
     async def forget_opening(self, channel_id: ChannelId) -> None:
         """Delete a channel that was never agreed on; others are left alone."""
@@ -176,6 +206,23 @@ class PaymentStore:
             InternalError: It broke another rule of the tables; nothing was written.
         """
         return await self._committer.write(change)
+
+    async def _write_payment(self, task_id: TaskId, change: Change[None]) -> bool:
+        """Write; return whether no other write about the task was begun since."""
+        self._tasks.add(task_id)
+        self._begun[task_id] = change
+        try:
+            await self.write(change)
+        finally:
+            is_alone = self._begun.get(task_id) is change
+            if is_alone:
+                del self._begun[task_id]
+        return is_alone
+
+    def _remember(self, payment: PaymentRow) -> None:
+        self._recent[payment.task_id] = payment
+        if len(self._recent) > MAX_RECENT:
+            self._recent.popitem(last=False)
 
     def _note_tasks(self, connection: sqlite3.Connection) -> None:
         for (task_id,) in connection.execute("SELECT task_id FROM payments"):

@@ -357,3 +357,26 @@ def test_every_wrong_setting_is_named_at_once(tmp_path):
         "payment.max_channels",
         "payment.max_deposit",
     ]
+
+
+async def test_what_was_paid_lately_is_known_without_the_disk(store):
+    channel, payment = paid_channel(1)
+    await store.save(channel, replace(payment, trace_context="00-1"), now_unix_ns=1)
+    # A write about a task that was never seen, and about one that was: both exact.
+    for nonce in (1, 1):
+        newer = replace(payment, nonce=nonce, state=b"newer", trace_context=None)
+        await store.save(channel, newer, now_unix_ns=2)
+    with store._lock, trio.fail_after(1):
+        kept = await store.payment(payment.task_id)
+        assert await store.payment(TaskId("task-" + "0f" * 16)) is None
+    assert kept == replace(payment, state=b"newer", trace_context="00-1")
+
+
+async def test_a_payment_that_could_not_be_written_is_not_known(store):
+    channel, payment = paid_channel(1)
+    await store.save(channel, payment, now_unix_ns=1)
+    elsewhere = replace(payment, channel_id=new_channel_id())
+    other = channel_row(elsewhere.channel_id)
+    with pytest.raises(InternalError):
+        await store.save(other, elsewhere, now_unix_ns=1)
+    assert await store.payment(payment.task_id) == payment
