@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 
 import pytest
@@ -10,6 +11,7 @@ from e2e.demo_process import REPOSITORY, TASKS, run_json, span_named
 
 pytestmark = pytest.mark.e2e
 
+SETTLE = "payment.channel.settle"
 PHASES = [
     "execution.manifest.validate",
     "execution.wasm.compile",
@@ -140,6 +142,46 @@ def test_receipt_and_payment_are_verified_and_agree(report):
     assert receipt["task_id"] == report["task"]["id"]
     assert payment["verified"] is True
     assert payment["amount"] == receipt["price"]
+
+
+def test_the_channel_was_funded_on_the_chain_before_the_payment(report):
+    opened = span_named(report, "payment.channel.open")
+    funded = span_named(report, "payment.chain.open_channel")
+    paid = span_named(report, "payment.transaction")
+
+    assert funded["parent_span_id"] == opened["span_id"]
+    assert (funded["kind"], funded["service"]) == ("CLIENT", "requester")
+    assert funded["attributes"]["payment.tx_hash"].startswith("0x")
+    assert funded["start_ns"] + funded["duration_ns"] <= paid["start_ns"]
+
+
+def test_nothing_is_settled_unless_that_is_asked_for(report):
+    assert report["payment"]["settled"] is False
+    assert report["payment"]["settlement_tx"] is None
+    assert SETTLE not in {
+        name for each in report["linked_traces"] for name in each["span_names"]
+    }
+
+
+def test_a_settled_payment_is_on_the_chain_and_in_the_linked_traces(tmp_path):
+    code, report, running = run_json(tmp_path, "--settle")
+
+    assert code == 0, "".join(running.progress)
+    payment = report["payment"]
+    assert payment["settled"] is True
+    assert re.fullmatch(r"0x[0-9a-f]{64}", payment["settlement_tx"])
+    settlements = {
+        each["service"]: each["span_names"]
+        for each in report["linked_traces"]
+        if each["root"] == SETTLE
+    }
+    # Who closes also sends the transaction; each end claims its own share.
+    assert settlements == {
+        "requester": [SETTLE, "payment.chain.close", "payment.chain.claim"],
+        "executor": [SETTLE, "payment.chain.claim"],
+    }
+    assert report["trace_id"] not in {e["trace_id"] for e in report["linked_traces"]}
+    assert running.processes_left() == []
 
 
 def test_the_evidence_travels_on_the_spans(report):

@@ -149,7 +149,8 @@ def test_kill_9_ends_all(tmp_path):
     with demo(tmp_path) as running:
         running.wait_for("Running on")
         watched = [
-            os.pidfd_open(running.pid_of(name)) for name in ("stack", "executor")
+            os.pidfd_open(running.pid_of(name))
+            for name in ("stack", "chain", "executor")
         ]
         running.signal(signal.SIGKILL)
         running.process.wait()
@@ -157,7 +158,7 @@ def test_kill_9_ends_all(tmp_path):
         for each in watched:
             os.close(each)
 
-    assert ended == [True, True]
+    assert ended == [True] * 3
 
 
 def test_a_second_demo_beside_the_first_takes_other_ports_and_keeps_its_traces(
