@@ -106,11 +106,15 @@ def test_a_message_under_a_key_that_was_rotated_away_is_refused(network):
     victim = network["executor"]
     refused = "guild.refused.old_epoch"
     assert refused not in victim.guild_counts()
+    others = victim.connected()
     with ThreadPoolExecutor() as pool:
         attacked = pool.submit(attack, victim, old_epoch=TIMES)
-        guild = victim.call(
-            "guild_create", wanted=["hostile"], members=1, timeout_s=25.0
+        wait_until(
+            lambda: victim.connected() > others,
+            "the hostile peer connected",
+            timeout_s=ATTACK_TIMEOUT_S,
         )
+        guild = victim.call("guild_create", wanted=["hostile"], members=1)
         replies = attacked.result()
 
     assert replies == {"old_epoch": {"ok": TIMES}}  # taken, as gossip is
