@@ -39,10 +39,7 @@ async def settle(network: Network, channel_id: str, progress: Progress) -> Settl
     """
     params = {"channel_id": channel_id}
     closed = await network.requester.control.call(
-        "channel_close",
-        params,
-        timeout_s=SETTLE_TIMEOUT_S,
-        on_progress=lambda _stage, text, _data: progress.step(text),
+        "channel_close", params, timeout_s=SETTLE_TIMEOUT_S
     )
     settlement = _settlement(closed)
     if settlement is None:
