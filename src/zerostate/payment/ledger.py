@@ -46,14 +46,20 @@ OnSaved = Callable[[ChannelState, ChannelRow], None]
 class Ledger:
     """Loads channels, and makes their new states durable before anyone acts on them.
 
-    The newest `MAX_IN_MEMORY` channels that were used are also kept in memory, verified.
+    The newest channels that were used (`MAX_IN_MEMORY`) are also kept in memory, verified.
     That is safe because the store is locked by this process alone, and because what is
     in memory changes only after the commit that made it durable: a crash finds on the
     disk all that anybody acted on. Whoever writes channels or their lives past this
     class calls `forget`.
     """
 
-    def __init__(self, store: PaymentStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: PaymentStore,
+        clock: Clock,
+        *,
+        max_in_memory: int = MAX_IN_MEMORY,
+    ) -> None:
         self.store: Final = store
         self.locks: Final = KeyedLocks()
         """By channel, task or peer: taken in the order peer or task, then channel."""
@@ -64,6 +70,7 @@ class Ledger:
 
         self._clock = clock
         self._kept: OrderedDict[ChannelId, _Kept] = OrderedDict()
+        self._max_in_memory = max_in_memory
         self._writes = 0
 
     async def load(
@@ -222,7 +229,7 @@ class Ledger:
 
     def _remember(self, state: ChannelState, row: ChannelRow) -> "_Kept":
         kept = self._kept[state.channel_id] = _Kept(state, row)
-        if len(self._kept) > MAX_IN_MEMORY:
+        if len(self._kept) > self._max_in_memory:
             self._kept.popitem(last=False)
         return kept
 
