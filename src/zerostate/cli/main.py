@@ -142,6 +142,9 @@ def demo(
             help="Default: SHA-256 of the input.",
         ),
     ] = None,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="Then settle the payment on the chain.")
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="End after the result.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, nothing else.")
@@ -160,6 +163,7 @@ def demo(
         module=module,
         data_dir=data,
         peers=peers,
+        settle=settle,
         once=once,
         as_json=as_json,
         verbose=verbose,
