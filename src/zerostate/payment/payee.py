@@ -93,7 +93,8 @@ class Payee:
         # A payee's address in a proposal is a claim of the payer's; ours is put in.
         terms = replace(terms, payee_address=None, payee_binding=b"")
         terms = with_payee(terms, self._party.binding)
-        async with self._ledger.locks.hold(author):
+        # Not the key of our own openings: both ends may open to each other at once.
+        async with self._ledger.locks.hold(f"from {author}"):
             row = await self._ledger.store.channel(terms.channel_id)
             if row is not None:
                 return _opened_before(restored(row))

@@ -1,9 +1,10 @@
 """Two managers on a chain in memory: opening to settling, together and alone."""
 
 import pytest
+import trio
 
 from chain_parties import WINDOW_S, MemoryWorld
-from payment_parties import PAYEE
+from payment_parties import PAYEE, PAYER
 from zerostate.errors import (
     ChannelFrozenError,
     ChannelNotFundedError,
@@ -216,3 +217,43 @@ async def test_a_settlement_is_a_trace_of_its_own_linked_to_each_payment(world):
         }
         assert children == {"payment.chain.close", "payment.chain.claim"}
         assert settle.attributes["payment.tx_hash"] == settlement.tx_hash
+
+
+async def test_both_ends_may_open_a_channel_to_each_other_at_once(world):
+    async with world.started() as pair, trio.open_nursery() as nursery:
+        nursery.start_soon(pair.open)
+        nursery.start_soon(pair.payee.open_channel, PAYER.peer_id, Minor(500))
+    async with world.started() as pair:
+        for manager in (pair.payer, pair.payee):
+            views = await manager.views()
+            assert {(view.role, view.phase) for view in views} == {
+                ("payer", "open"),
+                ("payee", "open"),
+            }
+
+
+async def test_a_close_that_began_while_we_were_away_is_answered_at_the_start(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        await pair.pay(channel_id, 250)
+    chain = world.chains()["payer"]
+    await chain.start_close(channel_id, CosignedState.known(0))
+    async with world.started() as pair, pair.watching("payee"):
+        await pair.eventually(lambda: world.on_chain(channel_id).nonce == 1)
+        await pair.travel(WINDOW_S + 1)
+        await pair.until("payee", channel_id, "settled")
+    assert world.wallet("payee") == 250
+
+
+async def test_a_reorganisation_that_undoes_the_answer_is_answered_again(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        await pair.pay(channel_id, 250)
+        await pair.chains["payer"].start_close(channel_id, CosignedState.known(0))
+        async with pair.watching("payee"):
+            await pair.eventually(lambda: world.on_chain(channel_id).nonce == 1)
+            world.blocks.reorganise(1, forget=True)
+            await pair.eventually(lambda: world.on_chain(channel_id).nonce == 1)
+            await pair.travel(WINDOW_S + 1)
+            await pair.until("payee", channel_id, "settled")
+    assert world.wallet("payee") == 250
