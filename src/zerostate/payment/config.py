@@ -7,12 +7,9 @@ from typing import Final
 from zerostate.errors import ConfigError
 from zerostate.evidence.channel import MAX_AMOUNT
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthAddress
-from zerostate.payment.chain.config import ChainConfig
+from zerostate.payment.chain.config import LOCAL_CHAIN_ID, ChainConfig
 from zerostate.payment.watchtower.address import tower_url_problem
 from zerostate.units import Minor
-
-LOCAL_CHAIN_ID: Final = 31337
-"""The chain id of local development chains (anvil's and hardhat's default)."""
 
 MIN_WINDOW_S: Final = 10
 """Shortest challenge window of a channel, in seconds: the contract's bound."""

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 from zerostate.errors import ConfigError
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthAddress
 
+LOCAL_CHAIN_ID: Final = 31337
+"""The chain id of local development chains (anvil's and hardhat's default)."""
+
 JOURNAL_FILE: Final = "transactions.db"
 """Name of the journal of sent transactions in the data directory."""
 

@@ -9,8 +9,7 @@ from typing import Any, Final, cast
 
 from zerostate.errors import ConfigError
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthAddress
-from zerostate.payment.chain.config import ChainConfig
-from zerostate.payment.config import LOCAL_CHAIN_ID
+from zerostate.payment.chain.config import LOCAL_CHAIN_ID, ChainConfig
 
 MAX_CHAIN_ID: Final = 2**53 - 1
 """Largest chain id: what JSON numbers hold in every language."""
