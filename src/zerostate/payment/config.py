@@ -8,7 +8,7 @@ from zerostate.errors import ConfigError
 from zerostate.evidence.channel import MAX_AMOUNT
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthAddress
 from zerostate.payment.chain.config import LOCAL_CHAIN_ID, ChainConfig
-from zerostate.payment.watchtower.address import tower_url_problem
+from zerostate.payment.tower_address import tower_url_problem
 from zerostate.units import Minor
 
 MIN_WINDOW_S: Final = 10

@@ -12,8 +12,8 @@ import trio
 from memory_chain import CONTRACT
 from tower_parties import SIGNERS, Ground
 from zerostate.ids import ChannelId
+from zerostate.payment.tower_address import tower_url_problem
 from zerostate.payment.tracing import PaymentTracer
-from zerostate.payment.watchtower.address import tower_url_problem
 from zerostate.payment.watchtower.app import open_tower
 from zerostate.payment.watchtower.client import (
     MAX_ATTEMPTS,

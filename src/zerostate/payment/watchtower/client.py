@@ -81,7 +81,7 @@ class WatchtowerClient:
 
     Args:
         urls: The towers; each must have passed
-            `zerostate.payment.watchtower.address.tower_url_problem`.
+            `zerostate.payment.tower_address.tower_url_problem`.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
