@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import AttributeValue
 from typing_extensions import override
 
-from zerostate.telemetry.bound_ids import DOMAIN_IDS, bind, ids_in, unbind
+from zerostate.telemetry.bound_ids import bind_new, ids_in, unbind
 from zerostate.telemetry.outcome import record_ending
 from zerostate.telemetry.suppression import is_suppressed, suppressed_span
 
@@ -117,8 +117,7 @@ class SpanBlock(AbstractContextManager[Span]):
             if span.is_recording():
                 _OPEN_BLOCKS[id(span)] = self
         self._span = span
-        if not DOMAIN_IDS.isdisjoint(self._attributes):
-            self._ids_token = bind(ids_in(self._attributes))
+        self._ids_token = bind_new(ids_in(self._attributes))
         return span
 
     @override
