@@ -22,13 +22,16 @@ class Seen:
 
     def add(self, key: str) -> None:
         """Remember `key`."""
-        for place in _places(key):
-            self._bits[place >> 3] |= 1 << (place & 7)
+        one, other = _places(key)
+        self._bits[one >> 3] |= 1 << (one & 7)
+        self._bits[other >> 3] |= 1 << (other & 7)
 
     def maybe(self, key: str) -> bool:
         """Return False when `key` was never added."""
-        bits = self._bits
-        return all(bits[place >> 3] & 1 << (place & 7) for place in _places(key))
+        one, other = _places(key)
+        in_one = self._bits[one >> 3] >> (one & 7)
+        in_other = self._bits[other >> 3] >> (other & 7)
+        return bool(in_one & in_other & 1)
 
 
 def _places(key: str) -> tuple[int, int]:
