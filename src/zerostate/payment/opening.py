@@ -83,9 +83,8 @@ class Opener:
         if life is None:
             return self._means.chain is None
         return (
-            (life.phase is Phase.OPENING or life.takes_payments)
-            and self._means.now_unix_s() < life.expires_unix_s
-        )
+            life.phase is Phase.OPENING or life.takes_payments
+        ) and self._means.now_unix_s() < life.expires_unix_s
 
     async def _spendable(self, state: ChannelState) -> Minor:
         if state.proposed is None or state.proposed.update.task_id is None:
