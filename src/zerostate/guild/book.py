@@ -43,6 +43,12 @@ class Guild:
     """When each was last heard of, on the monotonic clock: in a guild of our own the
     members, otherwise the creator."""
 
+    used_ns: int = 0
+    """When this peer joined it, or last worked for it, on the monotonic clock."""
+
+    at_work: int = 0
+    """What this peer is doing for it now; see `GuildService.at_work_for`."""
+
     entered: TraceCarrier = field(default_factory=TraceCarrier.inject)
     """The context in which this peer created or joined it."""
 

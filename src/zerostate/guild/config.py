@@ -45,7 +45,8 @@ class GuildConfig:
     too, in seconds."""
 
     max_guilds: int = 64
-    """Guilds that this peer takes part in at once; further announcements are let pass.
+    """Guilds that this peer takes part in at once. For one more it leaves the one that it
+    has not worked for longest, after a minute; otherwise announcements are let pass.
     Half of them may be of one other peer's making."""
 
     max_members: int = 50

@@ -38,6 +38,15 @@ DIAL_RATE_PER_S: Final = 0.1
 DIAL_BURST: Final = 4.0
 """Dials that one announcing peer may make us do at once."""
 
+IDLE_S: Final = 60.0
+"""A guild that this peer joined and has not worked for during that time, in seconds,
+makes room for another. Otherwise two strangers whose guilds last long and do nothing
+would keep it out of all others. Work is offered within seconds of a guild's forming."""
+
+TELL_S: Final = 1.0
+"""Longest that the creator of a guild that is left for another is waited for, in
+seconds. Untold, it evicts us after two heartbeats."""
+
 MAX_CLOCKS_APART_S: Final = 120.0
 """By how much a guild's life may seem longer than `MAX_TTL_S`, in seconds: as far apart as
 two peers' clocks may be for one to join the other."""
@@ -74,9 +83,37 @@ class Joiner:
             (bool(offers) or config.observes)
             and announcement.creator == message.author
             and 0 < left_s <= MAX_TTL_S + MAX_CLOCKS_APART_S
-            and len(book) + len(self._parts.joining) < config.max_guilds
+            and (self._has_room(1) or self._idlest() is not None)
             and book.created_by(message.author) < max(1, config.max_guilds // 2)
         )
+
+    def _has_room(self, more: int) -> bool:
+        taken = len(self._parts.book) + len(self._parts.joining)
+        return taken + more <= self._parts.config.max_guilds
+
+    def _idlest(self) -> Guild | None:
+        """Return the guild that can best be left for another, if any can."""
+        now_ns = self._parts.clock.monotonic_ns()
+        idle = (
+            guild
+            for guild in self._parts.book.guilds()
+            if guild.creator != self._me
+            and not guild.at_work
+            and now_ns - guild.used_ns >= IDLE_S * NS_PER_S
+        )
+        return min(idle, key=lambda guild: guild.used_ns, default=None)
+
+    async def make_room(self, more: int = 1) -> None:
+        """Leave the idlest guild if there is no room for `more`. Never raises."""
+        idlest = None if self._has_room(more) else self._idlest()
+        if idlest is None:
+            return
+        self._parts.counts["guild.left_idle"] += 1
+        with trio.move_on_after(TELL_S):
+            try:
+                await self.leave(idlest)
+            except ZeroStateError as exc:
+                _logger.debug("creator of an idle guild not told: %s", exc)
 
     async def _on_announce(self, message: Message) -> None:
         if not self._would_join(message):
@@ -87,6 +124,7 @@ class Joiner:
             return
         joined = self._parts.joining[guild_id] = trio.Event()
         try:
+            await self.make_room(0)
             with self._parts.tracer.trace_join_guild(guild_id, creator=message.author):
                 await self._dial(message, announcement)
                 await self._join(guild_id, announcement)
@@ -155,6 +193,7 @@ class Joiner:
         now_ns = parts.clock.monotonic_ns()
         guild.ring.add(secret, now_ns=now_ns)
         guild.heard_ns[creator] = now_ns
+        guild.used_ns = now_ns
         return guild
 
     def _request(self, guild_id: GuildId, creator: PeerId, key: MemberKey) -> bytes:

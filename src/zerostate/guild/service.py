@@ -4,8 +4,8 @@ The parts behind it: `creating` (the creator's side), `joining` and `liveness` (
 member's), `messaging`. What a guild is, is in `log` and `membership`.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, final
 
 import trio
@@ -76,7 +76,8 @@ class GuildService:
 
         Raises:
             ValueError: `members`, `max_members` or `ttl_s` is out of bounds.
-            OverloadedError: This peer takes part in ``max_guilds`` guilds already.
+            OverloadedError: This peer takes part in ``max_guilds`` guilds already, and
+                none of them is idle.
             GuildNotFormedError: Fewer than `members` joined in time; the guild is
                 dissolved again.
             GuildEndedError: It was dissolved meanwhile.
@@ -92,6 +93,7 @@ class GuildService:
                 f"members is {members}; a guild of this peer has at most"
                 f" {config.max_members} members, the creator included"
             )
+        await self._joiner.make_room()
         return await self._founder.create(
             wanted=wanted,
             members=members,
@@ -250,6 +252,21 @@ class GuildService:
         if view.state == "open" and version in (None, view.version):
             await self._parts.book.find(guild_id).changed.wait()
         return self.show(guild_id)
+
+    @contextmanager
+    def at_work_for(self, guild_id: GuildId) -> Iterator[None]:
+        """Keep this peer from leaving a guild as idle inside the block.
+
+        Raises:
+            GuildNotFoundError: This peer does not belong to it, or it has ended.
+        """
+        guild = self._parts.book.find(guild_id)
+        guild.at_work += 1
+        try:
+            yield
+        finally:
+            guild.at_work -= 1
+            guild.used_ns = self._parts.clock.monotonic_ns()
 
     def is_member_of_a_guild(self, peer_id: PeerId) -> bool:
         """Whether `peer_id` shares a guild with this peer."""

@@ -240,7 +240,8 @@ class Executor:
 
             nursery.start_soon(stop_with_guild)
             try:
-                execution = await self._runner.execute(order)
+                with self._guilds.at_work_for(order.guild_id):
+                    execution = await self._runner.execute(order)
             except ZeroStateError as exc:
                 failure = exc
             nursery.cancel_scope.cancel()

@@ -8,8 +8,14 @@ import pytest
 import trio
 
 from guild_world import OFFERS, WANTED, id_of, identity_of, open_guild_world
-from zerostate.errors import NotAMemberError, RemoteError, ZeroStateError
+from zerostate.errors import (
+    GuildNotFormedError,
+    NotAMemberError,
+    RemoteError,
+    ZeroStateError,
+)
 from zerostate.guild import messages_pb2 as pb
+from zerostate.guild.joining import IDLE_S
 from zerostate.guild.keys import new_epoch_key, new_member_key, wrap_key
 from zerostate.guild.liveness import MAX_ANSWER_BYTES
 from zerostate.guild.parts import topic_of
@@ -369,3 +375,54 @@ async def test_an_endless_answer_to_a_heartbeat_is_not_looked_into(autojump_cloc
         assert stats["guild.heartbeats.failed"] == 1
         assert "guild.heartbeats.answered" not in stats
         assert world.view("b", guild_id).state == "open"
+
+
+GREEDY = {"a": {}, "s": {}, "t": {}, "b": {"capabilities": ("wasm",)}}
+IN_A_MONTH_S = 29 * 86_400.0
+
+
+async def fill(world, members=1):
+    """Have two strangers take all four places that each of `members` has for guilds."""
+    for name in ("s", "s", "t", "t"):
+        await world.guilds[name].create(
+            wanted=WANTED, members=members, ttl_s=IN_A_MONTH_S
+        )
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_guilds_in_which_nothing_happens_keep_nobody_from_others(autojump_clock):
+    async with open_guild_world(GREEDY, max_guilds=4) as world:
+        await fill(world)
+        await trio.sleep(IDLE_S)
+        guild_id = await world.form(members=1)
+        await trio.testing.wait_all_tasks_blocked()
+
+        held = world.guilds["b"].list()
+        assert guild_id in {view.guild_id for view in held}
+        assert len([view for view in held if view.state == "open"]) == 4
+        assert world.guilds["b"].stats()["guild.left_idle"] == 1
+
+
+async def test_a_full_peer_makes_room_for_a_guild_of_its_own(autojump_clock):
+    async with open_guild_world(GREEDY | {"c": OFFERS["b"]}, max_guilds=4) as world:
+        await fill(world, members=2)
+        await trio.sleep(IDLE_S)
+        await world.guilds["b"].create(wanted=WANTED, members=1)
+
+        assert world.guilds["b"].stats()["guild.left_idle"] >= 1
+
+
+async def test_a_guild_is_not_left_for_another_while_it_is_worked_for(autojump_clock):
+    async with open_guild_world(GREEDY, max_guilds=1) as world:
+        formed = await world.guilds["s"].create(
+            wanted=WANTED, members=1, ttl_s=IN_A_MONTH_S
+        )
+        await trio.testing.wait_all_tasks_blocked()
+        with world.guilds["b"].at_work_for(formed.guild_id):
+            await trio.sleep(IDLE_S)
+            with pytest.raises(GuildNotFormedError):
+                await world.form(members=1, timeout_s=5)
+        with pytest.raises(GuildNotFormedError):
+            await world.form(members=1, timeout_s=5)
+        await trio.sleep(IDLE_S)
+        await world.form(members=1)
