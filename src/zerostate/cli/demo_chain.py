@@ -18,9 +18,9 @@ WINDOW_S: Final = 30
 """Challenge window of the demo's channels, in seconds. Closing together needs none; who
 closes one alone does not want to wait for long."""
 
-_POLL_S: Final = 0.1
-"""Time between the peers' looks at the chain, in seconds: the embedded chain has each
-transaction in a block at once, and nobody pays for questions."""
+_POLL_S: Final = 0.25
+"""Time between the peers' looks at the chain, in seconds: the executor claims so soon
+after the requester has settled. A look at a chain that has not moved takes 4 ms."""
 
 
 def chain_spec(run_dir: Path, port: int, funded: Iterable[Path]) -> ProcessSpec:
