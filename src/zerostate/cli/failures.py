@@ -90,6 +90,8 @@ _HINTS: Final = {
     "task_not_found": "a node knows the tasks that were submitted to it since its start; "
     "what proves older ones is in tasks/ of its data directory",
     "channel_not_found": "zerostate channel list shows which channels the node has",
+    "chain_unreachable": "does the chain's node run, at the address that is given "
+    "(chain.url in a node's settings, --chain)?",
     "insufficient_gas": "send the node's account some; zerostate key show tells its "
     "address",
     "query": "is the stack running? start it with: zerostate up",

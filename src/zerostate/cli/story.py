@@ -74,6 +74,8 @@ class Story:
                 # Nobody is left to ask.
                 raise
             failure = exc
+            for name in self._network.ended():
+                self._progress.step(f"{name} has ended")
         try:
             await self._read_back()
         except ZeroStateError as exc:
