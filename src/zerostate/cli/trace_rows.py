@@ -101,7 +101,7 @@ def rows_of(trace_id: str, claims: Claims, proven: Proven) -> Iterator[Row]:
     name = "receipt_sha256"
     sha256 = proven.receipt and proven.receipt.sha256
     yield row(name, claims.of(name), sha256, paid[name])
-    price = receipt and receipt.price
+    price = receipt.price if receipt else None
     last = _last_claims(claims, proven)
     yield from _payment_rows(claims.of("channel_id"), last, price, payment)
     settlement = proven.settlement
