@@ -12,13 +12,17 @@ import pytest
 from architecture.repository import ROOT
 from devchain_process import Client
 from node_processes import COMMAND, RUN, WAIT_S, ask_until, end, ready_line, running
+from zerostate.cli.demo_chain import CONTRACT
 
 pytestmark = pytest.mark.e2e
 
 PASSPHRASE = "correct horse battery staple"
 SHA256 = "examples/tasks/sha256.wasm"
 WINDOW_S = 600
-CHAIN = (sys.executable, "-m", "zerostate.cli.chain_process", "--port", "0")
+CHAIN = (
+    *(sys.executable, "-m", "zerostate.cli.chain_process", "--port", "0"),
+    *("--contract", CONTRACT),
+)
 
 
 class Story:

@@ -2,7 +2,7 @@
 
 ``python -m zerostate.cli.chain_process --db FILE --port N --contract ADDRESS
 [--fund DIR ...]`` prints one line on standard output: ``{"event": "ready", "url",
-"chain_id"}``, or ``{"event": "failed", "error": {"code", "message"}}``.
+"chain_id", "contract"}``, or ``{"event": "failed", "error": {"code", "message"}}``.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> int:
         _tell({"event": "failed", "error": error})
         return failure.exit_code
     facts = {"url": server.url, "chain_id": server.chain.chain_id}
-    _tell({"event": "ready", **facts})
+    _tell({"event": "ready", **facts, "contract": options.contract})
     run_until_signalled(server)
     return EXIT_OK
 
