@@ -7,7 +7,7 @@ import pytest
 from chain_world import Party, World
 
 # Its tests are collected here too; the fixture below gives them the one in memory.
-from integration.payment.test_channel_on_chain import *  # noqa: F403
+from integration.payment.test_channel_on_chain import *  # noqa: F403  # all of them
 from memory_chain import Blocks, MemoryChain
 from zerostate.errors import ReorganisedError
 from zerostate.evidence.ethereum import EthKey
