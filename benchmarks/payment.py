@@ -3,7 +3,8 @@
 A payer and a payee, two processes, each with its store on this directory's disk
 (``synchronous=FULL``). First joined by a socket pair, where 64 channels pay at once,
 one payment at a time on each, with tracing off and on; then one channel alone; then 64
-tasks paid while they go on; then over libp2p. All take turns, round by round: a figure
+tasks paid while they go on, 16 units of work waiting on each, which one cumulative
+state pays together; then over libp2p. All take turns, round by round: a figure
 is the median over the rounds. CPU time tells more than the rate where the machine is
 busy, so each process's is printed, with the load. Takes about a minute.
 
@@ -49,7 +50,7 @@ BAR_PER_S = 5_000
 COUNTS = {
     "64 channels, tracing off": 3_000,
     "64 channels, tracing on": 1_500,
-    "64 streams, tracing off": 3_000,
+    "64 streams, tracing off": 12_000,
     "1 channel, tracing off": 200,
     "32 channels over libp2p, tracing off": 600,
     "32 channels over libp2p, tracing on": 400,
@@ -58,7 +59,7 @@ COUNTS = {
 """What is measured, and how many payments a round has. A peer serves 32 requests of
 another at once."""
 
-BAR = "64 channels, tracing off"
+BARRED = ("64 channels, tracing off", "64 streams, tracing off")
 CALLS = 300
 END_TIMEOUT_S = 10.0
 
@@ -180,6 +181,7 @@ class Couple:
             "rate_per_s": count / total_s,
             "p50_ms": done["p50_ms"],
             "p99_ms": done["p99_ms"],
+            "states_per_s": done.get("states", count) / total_s,
             "payer_us": cpu_us[0],
             "payee_us": cpu_us[1],
         }
@@ -275,17 +277,25 @@ def payments(rounds: int, endpoint: str, root: Path) -> None:
 
 def report(figures: dict[str, list[dict[str, float]]]) -> None:
     """Print the medians, and whether the bar is met."""
-    columns = ("rate_per_s", "p50_ms", "p99_ms", "payer_us", "payee_us")
-    titles = ("per second", "p50 ms", "p99 ms", "payer CPU us", "payee CPU us")
+    columns = (
+        *("rate_per_s", "states_per_s", "p50_ms", "p99_ms"),
+        *("payer_us", "payee_us"),
+    )
+    titles = (
+        *("per second", "states/s", "p50 ms", "p99 ms"),
+        *("payer CPU us", "payee CPU us"),
+    )
     print(f"\n  {'whole payments':38s}" + "".join(f"{title:>13s}" for title in titles))
     for name, rounds in figures.items():
         medians = [
             statistics.median(one[column] for one in rounds) for column in columns
         ]
         print(f"  {name:38s}" + "".join(f"{median:13,.1f}" for median in medians))
-    rate_per_s = statistics.median(one["rate_per_s"] for one in figures[BAR])
-    verdict = "met" if rate_per_s >= BAR_PER_S else "MISSED"
-    print(f"\n  bar: {BAR_PER_S:,}/s with {BAR}: {rate_per_s:,.0f}/s, {verdict}")
+    print()
+    for name in BARRED:
+        rate_per_s = statistics.median(one["rate_per_s"] for one in figures[name])
+        verdict = "met" if rate_per_s >= BAR_PER_S else "MISSED"
+        print(f"  bar: {BAR_PER_S:,}/s with {name}: {rate_per_s:,.0f}/s, {verdict}")
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     print(f"  load of this machine ({os.cpu_count()} cores): {load}")
 

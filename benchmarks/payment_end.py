@@ -48,6 +48,9 @@ PRICE = Minor(10)
 EXPECTED = ExpectedPayment(receipt_sha256(RECEIPT), PRICE)
 DEPOSIT = Minor(1 << 40)
 STREAM = ExpectedStream(manifest_sha256="ab" * 32, max_total=DEPOSIT)
+UNITS_AT_ONCE = 16
+"""Units of work of one stream that are done and wait to be paid."""
+
 KINDS = ("channel_open", "payment_update")
 EVERYBODYS_TRACE = TrustPolicy(known=Treatment.CONTINUE)
 
@@ -227,9 +230,10 @@ class Commands:
         return await timed(work, channels, took_ms)
 
     async def _stream(self, channels: list[str], count: int) -> dict[str, Any]:
-        """Make `count` payments, all those of a channel for one task that goes on."""
+        """Pay `count` units of work, all those of a channel for one task."""
         left = iter(range(count))
         took_ms: list[float] = []
+        states: set[tuple[ChannelId, int]] = set()
 
         async def work(channel_id: ChannelId) -> None:
             stream = self._manager.stream(
@@ -237,15 +241,23 @@ class Commands:
                 task_id=new_task_id(),
                 manifest_sha256=STREAM.manifest_sha256,
             )
-            total = Minor(0)
-            for _ in left:
-                started = time.perf_counter()
-                total = Minor(total + PRICE)
-                payment = await stream.pay(total)
-                took_ms.append((time.perf_counter() - started) * 1e3)
-                assert payment.amount == total
+            total = 0
 
-        return await timed(work, channels, took_ms)
+            async def pay_units() -> None:
+                nonlocal total
+                for _ in left:
+                    total += PRICE
+                    asked, started = total, time.perf_counter()
+                    payment = await stream.pay(Minor(asked))
+                    took_ms.append((time.perf_counter() - started) * 1e3)
+                    states.add((channel_id, payment.nonce))
+                    assert payment.amount >= asked
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(UNITS_AT_ONCE):
+                    nursery.start_soon(pay_units)
+
+        return await timed(work, channels, took_ms) | {"states": len(states)}
 
 
 async def timed(

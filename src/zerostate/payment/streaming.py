@@ -1,7 +1,11 @@
 """Paying for a task while it goes on."""
 
+from collections import Counter
 from typing import Final, final
 
+import trio
+
+from zerostate.errors import ZeroStateError
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.ids import ChannelId, TaskId
 from zerostate.payment.model import Payment
@@ -31,14 +35,53 @@ class PaymentStream:
         self._manifest_sha256: Final = manifest_sha256
         self.channel_id: Final = channel_id
         self.task_id: Final = task_id
+        self._turn: Final = trio.Lock()
+        self._asked: Final[Counter[Minor]] = Counter()
+        self._newest: Payment | None = None
 
     async def pay(self, total: Minor) -> Payment:
         """Pay until the task was paid `total` in all; the state names its manifest.
+
+        What is asked for while a state is under way is paid by one state together, the
+        next: a stream is never longer behind its work than a state takes, however
+        small the units are.
+
+        Returns:
+            The payment that covers `total`; its amount is more if more was asked for
+            meanwhile.
 
         Raises:
             PriceError: Less than was paid already, or the task is paid for good.
             ZeroStateError: As `ChannelManager.pay`.
         """
+        paid = self._newest
+        if paid is not None and total < paid.amount:
+            return await self._pay(total)
+        self._asked[total] += 1
+        try:
+            async with self._turn:
+                return await self._cover(total)
+        finally:
+            self._asked[total] -= 1
+            if not self._asked[total]:
+                del self._asked[total]
+
+    async def _cover(self, total: Minor) -> Payment:
+        newest = self._newest
+        if newest is not None and newest.amount >= total:
+            return newest
+        together = max(self._asked)
+        try:
+            newest = await self._pay(together)
+        except ZeroStateError:
+            if together == total:
+                raise
+            # What another asked for in vain is no reason not to pay this.
+            newest = await self._pay(total)
+        self._newest = newest
+        return newest
+
+    async def _pay(self, total: Minor) -> Payment:
         return await self._payer.pay_for(
             self.channel_id,
             total,
@@ -56,6 +99,7 @@ class PaymentStream:
             ZeroStateError: As `ChannelManager.pay`.
         """
         names = receipt_sha256(receipt)
-        return await self._payer.pay_for(
-            self.channel_id, total, task_id=self.task_id, names=names
-        )
+        async with self._turn:
+            return await self._payer.pay_for(
+                self.channel_id, total, task_id=self.task_id, names=names
+            )

@@ -1,11 +1,13 @@
 """A task that is paid while it goes on: cumulative states, one receipt at the end."""
 
 import pytest
+import trio
 
 from chain_parties import MemoryWorld
 from payment_parties import PAYEE, sealed_receipt
 from zerostate.errors import (
     ExposureError,
+    InsufficientBalanceError,
     PeerUnreachableError,
     PriceError,
     RemoteError,
@@ -58,6 +60,50 @@ async def test_the_last_state_alone_says_what_the_task_cost(world):
         assert verdict.problems == ()
         for manager in (pair.payer, pair.payee):
             assert (await manager.get(channel_id)).balance_payee == 307
+
+
+async def test_units_that_wait_together_are_paid_by_one_state(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id)
+        payments = {}
+
+        async def pay(total):
+            payments[total] = await stream.pay(Minor(total))
+
+        async with trio.open_nursery() as nursery:
+            for total in range(1, 51):
+                nursery.start_soon(pay, total)
+
+        assert all(payments[total].amount >= total for total in range(1, 51))
+        state = await pair.payee.get(channel_id)
+        assert state.balance_payee == 50
+        # The first that comes, and the last of those that came meanwhile.
+        assert state.nonce <= 2
+
+
+async def test_a_unit_too_many_does_not_keep_the_others_from_being_paid(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(100)
+        stream = begin(pair, channel_id)
+        refused = []
+
+        async def pay(total):
+            try:
+                payment = await stream.pay(Minor(total))
+            except InsufficientBalanceError:
+                refused.append(total)
+            else:
+                assert payment.amount >= total
+
+        async with trio.open_nursery() as nursery:
+            for total in (40, 60, 80, 101):
+                nursery.start_soon(pay, total)
+
+        assert refused == [101]
+        assert (await pair.payee.get(channel_id)).balance_payee == 80
+        with pytest.raises(PriceError):
+            await stream.pay(Minor(79))
 
 
 async def test_other_payments_may_come_between_those_of_a_stream(world):
