@@ -21,7 +21,7 @@ class Disputing:
     async def dispute(self, channel_id: ChannelId) -> TxReceipt | None:
         """See `ChannelManager.dispute`."""
         means = self._means
-        async with means.held(channel_id) as held:
+        async with means.held(channel_id, urgent=True) as held:
             found = await means.on_chain(channel_id)
             if found.status not in {ChannelStatus.CLOSING, ChannelStatus.SETTLED}:
                 return None

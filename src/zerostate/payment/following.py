@@ -21,6 +21,10 @@ PAGE_BLOCKS: Final = 1_000
 SEARCHED_BLOCKS: Final = 500_000
 """How far back an event is looked for: ten weeks of Ethereum, longer than any window."""
 
+MAX_REWINDS: Final = 8
+"""Reorganisations in a row before the node is left alone for a turn: one that is made of
+several, each with another newest block, would keep us here for ever."""
+
 _HEAD: Final = "head"
 _BEFORE: Final = ("older", "oldest")
 
@@ -36,12 +40,15 @@ class Follower:
 
     Attributes:
         rewinds: How often blocks that were read were dropped from the chain.
+        looked_ns: When the newest block had been read, by our monotonic clock; None
+            before that.
     """
 
     def __init__(self, means: Means) -> None:
         self._means = means
         self._anchoring = trio.Lock()
         self.rewinds = 0
+        self.looked_ns: int | None = None
 
     async def anchor(self) -> None:
         """Begin at the newest block, if this was never done: no channel is older."""
@@ -51,8 +58,12 @@ class Follower:
                 places = dict.fromkeys((_HEAD, *_BEFORE), head.block)
                 await self._means.ledger.store.write(lambda conn: _save(conn, places))
 
-    async def follow(self, tell: Callable[[ChainEvent], Awaitable[None]]) -> None:
+    async def follow(self, tell: Callable[[ChainEvent], Awaitable[bool]]) -> None:
         """Tell all events that are new, up to the newest block.
+
+        Args:
+            tell: Returns whether what must survive a crash is durable. If not, the next
+                call tells this event again, and those after it.
 
         Raises:
             ChainError: The node does not answer as it should; the next call goes on
@@ -61,19 +72,25 @@ class Follower:
         """
         await self.anchor()
         places = await self._places()
+        rewinds, is_told = 0, True
         while True:
             since = places[_HEAD]
             try:
                 page = await self._means.onchain.chain.events(since, depth=NEWEST)
             except ReorganisedError:
+                rewinds += 1
+                if rewinds > MAX_REWINDS:
+                    raise
                 places = await self._rewound(places)
                 continue
             for event in page.events:
-                await tell(event)
+                is_told = await tell(event) and is_told
             if page.until == since:
+                self.looked_ns = self._means.clock.monotonic_ns()
                 return
             places = _moved(places, page.until)
-            await self._keep(places)
+            if is_told:
+                await self._keep(places)
 
     async def find(self, wanted: Callable[[ChainEvent], bool]) -> ChainEvent:
         """Return the newest event that is `wanted`, told or not; looks from the end.

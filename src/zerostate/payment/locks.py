@@ -22,31 +22,39 @@ class KeyedLocks:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
 
-    def hold(self, key: str) -> "_Hold":
+    def hold(self, key: str, *, urgent: bool = False) -> "_Hold":
         """Hold the lock of `key` inside the block.
+
+        Args:
+            key: What is locked.
+            urgent: Wait however many wait already: for what money is lost without. Who
+                asks must see to it that they are few.
 
         Raises:
             PaymentError: `MAX_WAITING` tasks wait for it already.
         """
-        return _Hold(self._locks.setdefault(key, trio.Lock()), key)
+        most = None if urgent else MAX_WAITING
+        return _Hold(self._locks.setdefault(key, trio.Lock()), key, most)
 
 
 @final
 class _Hold(AbstractAsyncContextManager[None]):
     """Not a generator, and no checkpoint for a free lock: most are, at each payment."""
 
-    def __init__(self, lock: trio.Lock, key: str) -> None:
+    def __init__(self, lock: trio.Lock, key: str, most: int | None) -> None:
         self._lock = lock
         self._key = key
+        self._most = most
 
     @override
     async def __aenter__(self) -> None:
         try:
             self._lock.acquire_nowait()
         except trio.WouldBlock:
-            if self._lock.statistics().tasks_waiting >= MAX_WAITING:
+            waiting = self._lock.statistics().tasks_waiting
+            if self._most is not None and waiting >= self._most:
                 raise PaymentError(
-                    f"{MAX_WAITING} operations wait for {self._key}; retry later"
+                    f"{waiting} operations wait for {self._key}; retry later"
                 ) from None
             await self._lock.acquire()
 

@@ -91,15 +91,21 @@ class Means:
 
     @asynccontextmanager
     async def held(
-        self, channel_id: ChannelId, *, peer_id: PeerId | None = None
+        self,
+        channel_id: ChannelId,
+        *,
+        peer_id: PeerId | None = None,
+        urgent: bool = False,
     ) -> AsyncIterator["Held"]:
         """Hold a channel of either role; no other operation changes it meanwhile.
+
+        `urgent` as for `KeyedLocks.hold`.
 
         Raises:
             ChannelNotFoundError: There is no such channel (with `peer_id`).
             PaymentError: It is a promise, on no chain.
         """
-        async with self.ledger.locks.hold(channel_id):
+        async with self.ledger.locks.hold(channel_id, urgent=urgent):
             yield await self.look(channel_id, peer_id=peer_id)
 
     async def look(

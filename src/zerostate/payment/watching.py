@@ -9,7 +9,6 @@ from typing import Final, final
 import trio
 
 from zerostate.errors import (
-    ChannelNotFoundError,
     OverloadedError,
     PaymentError,
     ReorganisedError,
@@ -19,6 +18,7 @@ from zerostate.ids import ChannelId, PeerId
 from zerostate.payment import wire
 from zerostate.payment.chain import (
     ChainEvent,
+    ChainFact,
     Challenged,
     Claimed,
     Closing,
@@ -47,6 +47,10 @@ VANISHED_TURNS: Final = 16
 
 RETRY_TURNS: Final = 10
 """How many turns a channel is left alone after something failed for it."""
+
+PATIENCE_S: Final = 1.0
+"""How long all wait for one channel that an event is about, in seconds; an operation that
+waits for the chain may hold it for minutes."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -78,6 +82,7 @@ class Watching:
         self._wishes: deque[wire.Wanted] = deque()
         self._exposed: set[ChannelId] = set()
         self._busy: dict[ChannelId, float] = {}
+        self._hearing: set[ChannelId] = set()
         self._is_running = False
         self._turns = 0
         self.failures: Counter[str] = Counter()
@@ -125,8 +130,8 @@ class Watching:
             return
         self._turns += 1
 
-        async def tell(event: ChainEvent) -> None:
-            await self._heard(nursery, event)
+        async def tell(event: ChainEvent) -> bool:
+            return await self._heard(nursery, event)
 
         await self._follower.follow(tell)
         while self._exposed:
@@ -140,19 +145,50 @@ class Watching:
         if self._turns % VANISHED_TURNS == 0:
             await self._look_for_vanished()
 
-    async def _heard(self, nursery: trio.Nursery, event: ChainEvent) -> None:
+    async def _heard(self, nursery: trio.Nursery, event: ChainEvent) -> bool:
+        """Return whether what an event says is durable, as far as it matters."""
+        fact = event.fact
+        if isinstance(fact, Claimed):
+            return True
+        channel_id = fact.channel_id
+        if channel_id in self._hearing:
+            return False
+        row = await self._means.ledger.store.channel(channel_id)
+        if row is None or row.life is None:
+            return True  # another's channel: the contract is everybody's
+        self._hearing.add(channel_id)
+        heard, ended = False, trio.Event()
+
+        async def hear() -> None:
+            nonlocal heard
+            try:
+                heard = await self._guarded("event", lambda: self._hear(event))
+            finally:
+                self._hearing.discard(channel_id)
+                ended.set()
+            if heard:
+                self._act_on(nursery, fact)
+
+        nursery.start_soon(hear)
+        with trio.move_on_after(PATIENCE_S):
+            await ended.wait()
+        return heard
+
+    async def _hear(self, event: ChainEvent) -> None:
         fact = event.fact
         if isinstance(fact, Claimed):
             return
+        async with self._means.held(fact.channel_id, urgent=True) as held:
+            life = replace(held.life, tx_hash=event.tx_hash)
+            if isinstance(fact, Closing | Challenged | Settled):
+                # From here on it is tended until it is settled, also after a crash.
+                life = life.frozen(Phase.DISPUTED)
+            await held.keep(life)
+
+    def _act_on(self, nursery: trio.Nursery, fact: ChainFact) -> None:
+        if isinstance(fact, Claimed):
+            return
         channel_id = fact.channel_id
-        try:
-            async with self._means.held(channel_id) as held:
-                life = replace(held.life, tx_hash=event.tx_hash)
-                if isinstance(fact, Settled):
-                    life = life.frozen(Phase.DISPUTED)
-                await held.keep(life)
-        except (ChannelNotFoundError, PaymentError):
-            return  # another's channel: the contract is everybody's
         if isinstance(fact, Closing | Challenged):
             self._start(nursery, "dispute", lambda: self._disputing.dispute(channel_id))
         elif isinstance(fact, Withdrawn):
