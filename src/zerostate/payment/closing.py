@@ -106,6 +106,9 @@ class Closing:
             held.require_synced()
             signed = _signed_before(held, proposal)
             if signed is None:
+                if held.life.phase is Phase.OPENING:
+                    # Or a stranger could leave channels here that nothing ever ends.
+                    await self._require_funded(channel_id)
                 signed = await self._countersigned(held, proposal)
         return wire.encode_channel_closed(signed)
 

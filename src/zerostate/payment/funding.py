@@ -6,6 +6,7 @@ from typing import Final, final
 import trio
 
 from zerostate.errors import (
+    ChannelFrozenError,
     ChannelNotFundedError,
     NotConfirmedError,
     PaymentError,
@@ -22,10 +23,14 @@ from zerostate.payment.lifecycle import Life, Phase
 from zerostate.payment.means import Held, Means
 from zerostate.payment.state import ChannelState
 from zerostate.payment.store import Role
-from zerostate.units import Minor
+from zerostate.units import NS_PER_S, Minor
 
 MIN_TTL_S: Final = 60
 """Shortest life of a channel that is accepted, in seconds."""
+
+WINDOW_PARTS: Final = 4
+"""Payments are taken for this part of a channel's window after the chain was last seen;
+the rest is left to answer a close in."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -135,6 +140,27 @@ class Funding:
         wrong = _differences(held.state, held.life, deep)
         if wrong:
             raise PaymentError(f"{held.channel_id} on the chain has another {wrong}")
+
+    async def check_seen(self, channel_id: ChannelId, life: Life) -> None:
+        """Check that nobody is closing the channel while we do not look.
+
+        What is paid after a close that we see too late is lost. So when the chain was
+        not followed for a part of the window, this looks for itself.
+
+        Raises:
+            ChannelNotFundedError: It is not on the chain any more.
+            ChannelFrozenError: It is being closed.
+            ChainError: The chain did not answer.
+        """
+        looked_ns, now_ns = self._follower.looked_ns, self._means.clock.monotonic_ns()
+        unseen_ns = life.window_s * NS_PER_S // WINDOW_PARTS
+        if looked_ns is not None and now_ns - looked_ns < unseen_ns:
+            return
+        found = await self._means.on_chain(channel_id)
+        if found.status is ChannelStatus.UNKNOWN:
+            raise ChannelNotFundedError(f"{channel_id} is not on the chain any more")
+        if found.status is not ChannelStatus.OPEN:
+            raise ChannelFrozenError(f"{channel_id} is being closed on the chain")
 
     async def deposit_own(self, held: Held) -> None:
         """Make the deposit that we agreed to as the payee, if it is not made yet.

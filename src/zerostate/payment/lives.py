@@ -84,9 +84,11 @@ def count_live(connection: sqlite3.Connection, peer_id: PeerId) -> tuple[int, in
 
 
 def to_tend(
-    connection: sqlite3.Connection, now_unix_s: int, *, limit: int
+    connection: sqlite3.Connection, now_unix_s: int, *, limit: int, skip: int = 0
 ) -> tuple[ChannelId, ...]:
     """Return channels that may need something done, the most urgent and oldest first.
+
+    At most `limit` of them, and not the first `skip`.
 
     That is: being closed, with something pending, with a deposit to make, past their
     time, or proposed to us `UNFUNDED_KEPT_S` ago and not funded.
@@ -99,8 +101,13 @@ def to_tend(
         "OR (phase = 'opening' AND (expires_unix_s <= :now_s OR (role = 'payee' "
         "AND created_unix_ns <= (:now_s - :kept_s) * 1000000000))) "
         "ORDER BY phase != 'disputed', phase = 'opening', created_unix_ns, channel_id "
-        "LIMIT :limit",
-        {"now_s": now_unix_s, "kept_s": UNFUNDED_KEPT_S, "limit": limit},
+        "LIMIT :limit OFFSET :skip",
+        {
+            "now_s": now_unix_s,
+            "kept_s": UNFUNDED_KEPT_S,
+            "limit": limit,
+            "skip": skip,
+        },
     )
     return tuple(ChannelId(channel_id) for (channel_id,) in rows)
 

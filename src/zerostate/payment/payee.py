@@ -173,6 +173,8 @@ class Payee:
         row = await self._ledger.store.payment(task_id)
         paid = decode_state(row.state).update.amount if row else Minor(0)
         self._check_limits(state, Minor(update.amount - paid))
+        if state.life is not None and state.life.takes_payments:
+            await self._funding.check_seen(state.channel_id, state.life)
         answer = await self._accept(state, proposal, paid=paid, interim=interim)
         most = self._party.config.max_exposure
         if most is not None and 2 * (state.exposure + update.amount - paid) > most:

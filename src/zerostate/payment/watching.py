@@ -83,8 +83,10 @@ class Watching:
         self._exposed: set[ChannelId] = set()
         self._busy: dict[ChannelId, float] = {}
         self._hearing: set[ChannelId] = set()
+        self._paying_out: set[ChannelId] = set()
         self._is_running = False
         self._turns = 0
+        self._tended = 0
         self.failures: Counter[str] = Counter()
 
     async def run(self, beside: Callable[[], Awaitable[None]]) -> None:
@@ -138,9 +140,12 @@ class Watching:
             self._withdraw(nursery, self._exposed.pop())
         while self._wishes:
             self._grant(nursery, self._wishes.popleft())
-        for channel_id in await store.read(
-            lambda conn: to_tend(conn, now_s, limit=MAX_TENDED)
-        ):
+        skip = self._tended
+        due = await store.read(
+            lambda conn: to_tend(conn, now_s, limit=MAX_TENDED, skip=skip)
+        )
+        self._tended = skip + MAX_TENDED if len(due) == MAX_TENDED else 0
+        for channel_id in due:
             self._tend(nursery, channel_id)
         if self._turns % VANISHED_TURNS == 0:
             await self._look_for_vanished()
@@ -230,13 +235,20 @@ class Watching:
             )
 
     def _withdraw(self, nursery: trio.Nursery, channel_id: ChannelId) -> None:
+        if channel_id in self._paying_out:
+            return  # each payment asks for it, and each withdrawal costs gas
+        self._paying_out.add(channel_id)
+
         async def withdraw() -> None:
-            held = await self._means.look(channel_id)
-            owed = held.state.exposure
-            if owed and held.life.takes_payments:
-                await self._withdrawing.withdraw(
-                    channel_id, to_payer=Minor(0), to_payee=owed
-                )
+            try:
+                held = await self._means.look(channel_id)
+                owed = held.state.exposure
+                if owed and held.life.takes_payments:
+                    await self._withdrawing.withdraw(
+                        channel_id, to_payer=Minor(0), to_payee=owed
+                    )
+            finally:
+                self._paying_out.discard(channel_id)
 
         self._start(nursery, "withdrawal", withdraw)
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 from google.protobuf.message import DecodeError
 
 from zerostate.errors import WireError
-from zerostate.evidence.channel import MAX_STATE_BYTES
+from zerostate.evidence.channel import MAX_AMOUNT, MAX_STATE_BYTES
 from zerostate.ids import ChannelId
 from zerostate.payment import messages_pb2 as pb
 from zerostate.payment.lifecycle import (
@@ -174,7 +174,9 @@ def encode_channel_close(channel_id: ChannelId, proposal: SignedFinal) -> bytes:
 def decode_channel_close(body: bytes) -> tuple[ChannelId, SignedFinal]:
     """Return what it proposes, or raise `WireError`."""
     message = _parse(pb.ChannelClose, body)
-    return _channel_id(message.channel_id), final_of(message.proposal)
+    proposal = final_of(message.proposal)
+    _check_nonce(proposal.final.nonce)
+    return _channel_id(message.channel_id), proposal
 
 
 def encode_channel_closed(final: SignedFinal) -> bytes:
@@ -197,7 +199,9 @@ def encode_channel_withdraw(channel_id: ChannelId, part: SignedWithdrawal) -> by
 def decode_channel_withdraw(body: bytes) -> tuple[ChannelId, SignedWithdrawal]:
     """Return what it proposes, or raise `WireError`."""
     message = _parse(pb.ChannelWithdraw, body)
-    return _channel_id(message.channel_id), withdrawal_of(message.proposal)
+    proposal = withdrawal_of(message.proposal)
+    _check_nonce(proposal.withdrawal.nonce)
+    return _channel_id(message.channel_id), proposal
 
 
 def encode_channel_withdrawn(part: SignedWithdrawal) -> bytes:
@@ -261,6 +265,12 @@ def decode_channel_synced(body: bytes) -> tuple[bytes, bool]:
     """Return the payee's newest state and whether it ends the channel."""
     message = _parse(pb.ChannelSynced, body)
     return message.state, message.ending
+
+
+def _check_nonce(nonce: int) -> None:
+    # The contract takes 64 bits; the store and spans have one less, and a sign.
+    if nonce > MAX_AMOUNT:
+        raise WireError(f"nonce {nonce}; the highest is {MAX_AMOUNT}")
 
 
 def _raw(channel_id: ChannelId) -> bytes:
