@@ -99,6 +99,8 @@ class Watching:
         if self._is_running:
             raise RuntimeError("it is running already")
         self._is_running = True
+        # What a cancelled run was busy with, nobody is busy with any more.
+        self._busy.clear()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(beside)
