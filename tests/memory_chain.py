@@ -225,6 +225,7 @@ class MemoryChain:
         first = 0 if since is None else since.number + 1
         last = min(self._block(depth).ref.number, first + self.page_blocks - 1)
         if since is not None and last < first:
+            self.after("nothing new")
             return EventPage((), since)
         read = self.blocks.chain[first : last + 1]
         events = tuple(event for block in read for event in block.events)
