@@ -1,9 +1,9 @@
 """Channel states as evidence: what both ends of a payment channel signed.
 
-There is no contract yet and nothing here is on chain: a channel is a promise of a
-deposit and a chain of states, each signed by both parties. The signatures already bind
-what a contract will need to tell states apart, so that none made today can be replayed
-on another chain, contract or channel. EIP-712 typed data::
+A channel is a deposit and a chain of states, each signed by both parties. With a chain
+the contract `Channel.vy` holds the deposit and takes the newest state; without one the
+deposit is a promise, and the contract's address is zero. Either way no signature can be
+replayed on another chain, contract or channel. EIP-712 typed data::
 
     EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)
     ChannelState(bytes32 channelId,uint64 nonce,int256 net,Payment payment)
@@ -11,14 +11,15 @@ on another chain, contract or channel. EIP-712 typed data::
 
 Why this shape:
 
-* ``nonce`` and ``net`` (total paid, payer to payee) are all that a contract has to
+* ``nonce`` and ``net`` (total paid, payer to payee) are all that the contract has to
   understand: later deposits never invalidate a signed state.
 * ``Payment`` ties the state to one task and the SHA-256 of its receipt. It is a nested
   struct because EIP-712 encodes it as one word: the contract passes it on unread,
   while a wallet shows it in full. ``amount`` makes each state tell by itself what it
   paid.
-* A final state (cooperative close) will be another struct type rather than a flag, so
-  that no running state can ever be taken for a final one.
+* A final state (cooperative close) and a withdrawal are other struct types
+  (`zerostate.payment.contract`) rather than flags, so that no running state can ever be
+  taken for one.
 * The channel id is the hash of what never changes: chain, contract, the payer's
   address, the payee's peer id, the promised deposit and a salt. So a co-signed state
   cannot be shown with another deposit than the one that both agreed to.
@@ -131,7 +132,7 @@ class ChannelUpdate:
     """SHA-256 of the task's signed receipt, hex; empty in state 0."""
 
     amount: Minor = _NOTHING
-    """What this state pays; 0 in state 0."""
+    """What was paid for its task so far, this state included; 0 in state 0."""
 
 
 OPENING: Final = ChannelUpdate(nonce=0, net=_NOTHING)

@@ -16,7 +16,7 @@ from zerostate.errors import (
 from zerostate.ids import ChannelId, PeerId
 from zerostate.payment import wire
 from zerostate.payment.chain import ChannelStatus, OnChainChannel
-from zerostate.payment.config import MAX_TTL_S
+from zerostate.payment.config import MAX_TTL_S, MIN_TTL_S
 from zerostate.payment.contract import peer_hash
 from zerostate.payment.following import Follower
 from zerostate.payment.lifecycle import Life, Phase
@@ -25,8 +25,9 @@ from zerostate.payment.state import ChannelState
 from zerostate.payment.store import Role
 from zerostate.units import NS_PER_S, Minor
 
-MIN_TTL_S: Final = 60
-"""Shortest life of a channel that is accepted, in seconds."""
+MIN_LEFT_S: Final = MIN_TTL_S // 2
+"""Shortest life of a channel that is accepted, in seconds: the payer's proposal takes
+some of it, and two clocks differ."""
 
 WINDOW_PARTS: Final = 4
 """Payments are taken for this part of a channel's window after the chain was last seen;
@@ -79,9 +80,9 @@ class Funding:
                 f"{config.window_s} to {config.max_window_s}"
             )
         ttl_s = opening.expires_unix_s - self._means.now_unix_s()
-        if not MIN_TTL_S <= ttl_s <= MAX_TTL_S:
+        if not MIN_LEFT_S <= ttl_s <= MAX_TTL_S:
             raise PaymentError(
-                f"it lives for {ttl_s} s from now; we take {MIN_TTL_S} to {MAX_TTL_S}"
+                f"it lives for {ttl_s} s from now; we take {MIN_LEFT_S} to {MAX_TTL_S}"
             )
         if opening.deposit_payee > config.max_own_deposit:
             raise PaymentError(

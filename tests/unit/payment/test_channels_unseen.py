@@ -16,6 +16,7 @@ from zerostate.errors import (
     WireError,
 )
 from zerostate.payment import wire
+from zerostate.payment.config import MIN_TTL_S
 from zerostate.payment.contract import (
     CosignedState,
     FinalState,
@@ -138,3 +139,13 @@ async def test_what_a_channel_owes_is_withdrawn_once_at_a_time(world):
                 await pair.pay(channel_id, 10)
                 await trio.sleep(0.05)
         assert len(asked) == 1
+
+
+async def test_the_shortest_life_of_a_channel_leaves_time_to_propose_it(world):
+    async with world.started(ttl_s=MIN_TTL_S) as pair:
+
+        async def take_a_second() -> None:
+            pair.clock.advance(1)
+
+        pair.there.before = take_a_second
+        assert (await pair.view("payee", await pair.open(1000))).phase == "open"
