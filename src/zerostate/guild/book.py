@@ -58,6 +58,9 @@ class Guild:
     needed: int = 0
     """In a guild of our own that forms: how many workers it waits for."""
 
+    needs: tuple[str, ...] = ()
+    """In a guild of our own that forms: what one of them must offer, all of it."""
+
     forming: ParentContext | None = None
     """The context of ``guild.create`` while that goes on here."""
 
@@ -109,6 +112,18 @@ class Guild:
         """The members who work for the creator: neither itself nor observers."""
         members = self.membership.members
         return tuple(m for m in members if m.role not in ("creator", "observer"))
+
+    def is_formed(self) -> bool:
+        """Return whether those that a guild of our own waits for have joined."""
+        return len(self.workers) >= self.needed and self.has_needs()
+
+    def has_needs(self) -> bool:
+        """Return whether one of the workers offers all of `needs`."""
+        return not self.needs or any(map(self.meets_needs, self.workers))
+
+    def meets_needs(self, member: Member) -> bool:
+        """Return whether a member offers all of `needs`."""
+        return set(self.needs) <= set(member.capabilities)
 
     def wake(self) -> None:
         """Tell whoever waits on `changed`."""

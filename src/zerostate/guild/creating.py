@@ -91,6 +91,7 @@ class Founder:
         ttl_s: float,
         max_members: int,
         timeout_s: float,
+        needs: tuple[str, ...] = (),
     ) -> Membership:
         """See `zerostate.guild.service.GuildService.create`."""
         if not members < max_members <= MAX_MEMBERS:
@@ -112,7 +113,8 @@ class Founder:
             is_formed = False
             try:
                 await self._parts.peers.subscribe(topic_of(guild_id))
-                await self._form(guild, wanted, members, timeout_s)
+                guild.wanted, guild.needed, guild.needs = wanted, members, needs
+                await self._form(guild, timeout_s)
                 is_formed = True
             finally:
                 guild.forming = None
@@ -120,23 +122,23 @@ class Founder:
                     self.dissolve_soon(guild, "not_formed")
             return guild.membership
 
-    async def _form(
-        self, guild: Guild, wanted: tuple[str, ...], members: int, timeout_s: float
-    ) -> None:
-        guild.wanted, guild.needed = wanted, members
+    async def _form(self, guild: Guild, timeout_s: float) -> None:
         with trio.move_on_after(timeout_s):
-            while len(guild.workers) < members:
-                await self._announce(guild, wanted)
+            while not guild.is_formed():
+                await self._announce(guild, guild.wanted)
                 with trio.move_on_after(REANNOUNCE_S):
-                    while len(guild.workers) < members:
+                    while not guild.is_formed():
                         guild.require_open()
                         await guild.changed.wait()
-        guild.needed = 0
-        if len(guild.workers) < members:
-            raise GuildNotFormedError(
-                f"{len(guild.workers)} of {members} members joined within"
-                f" {timeout_s:.0f} s"
+        if not guild.is_formed():
+            lacks = (
+                "" if guild.has_needs() else f"; none offers {', '.join(guild.needs)}"
             )
+            raise GuildNotFormedError(
+                f"{len(guild.workers)} of {guild.needed} members joined within"
+                f" {timeout_s:.0f} s{lacks}"
+            )
+        guild.needed, guild.needs = 0, ()
 
     def _found(self, guild_id: GuildId, max_members: int, ttl_s: float) -> Guild:
         parts = self._parts
@@ -222,14 +224,17 @@ class Founder:
     def _check_fits(self, guild: Guild, member: Member, *, is_back: bool) -> None:
         """Check that the guild has a use for a member, and room.
 
-        An observer takes none of the last places that the guild forms with.
+        An observer takes none of the last places that the guild forms with; and the
+        very last is kept for who meets the guild's needs, until somebody does.
         """
         is_observer = member.role == "observer"
         if not is_observer and not set(member.capabilities) & set(guild.wanted):
             raise GuildError(f"{guild.guild_id} wants one of {', '.join(guild.wanted)}")
         free = guild.log.max_members - len(guild.membership.members) + is_back
-        missing = max(0, guild.needed - len(guild.workers))
-        if free <= (missing if is_observer else 0):
+        kept = max(0, guild.needed - len(guild.workers)) if is_observer else 0
+        if not (guild.has_needs() or guild.meets_needs(member)):
+            kept = max(kept, 1)
+        if free <= kept:
             raise GuildFullError(
                 f"{guild.guild_id} has its {guild.log.max_members} members, or keeps"
                 " the last places for who works"

@@ -56,6 +56,7 @@ class GuildService:
         ttl_s: float | None = None,
         max_members: int | None = None,
         timeout_s: float = 10.0,
+        needs: tuple[str, ...] = (),
     ) -> Membership:
         """Announce a guild and wait until enough have joined.
 
@@ -70,6 +71,8 @@ class GuildService:
             max_members: Most members, the creator included; None: as many as are waited
                 for, within the configuration's limit. With more, later joins go on.
             timeout_s: Longest wait, in seconds.
+            needs: Capabilities of which one member must offer all. The last place is
+                kept for such a one, however many others come first.
 
         Returns:
             The membership at the moment at which enough had joined.
@@ -78,8 +81,8 @@ class GuildService:
             ValueError: `members`, `max_members` or `ttl_s` is out of bounds.
             OverloadedError: This peer takes part in ``max_guilds`` guilds already, and
                 none of them is idle.
-            GuildNotFormedError: Fewer than `members` joined in time; the guild is
-                dissolved again.
+            GuildNotFormedError: Fewer than `members` joined in time, or none that has
+                what is needed; the guild is dissolved again.
             GuildEndedError: It was dissolved meanwhile.
 
         Cancellation: The guild is dissolved again.
@@ -100,6 +103,7 @@ class GuildService:
             ttl_s=life_s,
             max_members=members + 1 if max_members is None else max_members,
             timeout_s=timeout_s,
+            needs=needs,
         )
 
     async def leave(self, guild_id: GuildId) -> None:

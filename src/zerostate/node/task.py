@@ -138,7 +138,9 @@ class Requester:
         files = await read_files(task.submission)
         wanted = tuple(dict.fromkeys((*WANTED, *files.manifest.capabilities)))
         guild = await self._guilds.create(
-            wanted=wanted, members=task.submission.members
+            wanted=wanted,
+            members=task.submission.members,
+            needs=files.manifest.capabilities,
         )
         try:
             await self._run_in(guild, files, task)

@@ -109,6 +109,27 @@ async def test_too_few_members_is_an_error_and_the_guild_is_dissolved(autojump_c
         assert end.attributes["dissolve.reason"] == "not_formed"
 
 
+async def test_the_last_place_is_kept_for_who_has_what_is_needed(autojump_clock):
+    async with open_guild_world() as world:
+        world.network.loses = lambda _topic, _sender, receiver: (
+            receiver == id_of("b") and trio.current_time() < 1
+        )
+        formed = await world.guilds["a"].create(
+            wanted=WANTED, members=1, needs=("wasm",)
+        )
+
+        assert trio.current_time() > 1
+        assert [m.peer_id for m in formed.members] == [id_of("a"), id_of("b")]
+
+
+async def test_a_guild_that_nobody_can_serve_says_what_is_missing(autojump_clock):
+    async with open_guild_world() as world:
+        with pytest.raises(
+            GuildNotFormedError, match=r"1 of 2 .*none offers wasm, gpu"
+        ):
+            await world.form(members=2, needs=("wasm", "gpu"))
+
+
 async def test_a_cancelled_forming_leaves_nothing_behind(autojump_clock):
     async with open_guild_world() as world:
         with trio.move_on_after(1):
