@@ -69,8 +69,8 @@ EXIT_CODES: Final = {
 _HINTS: Final = {
     "input_file": "check the path and its permissions: --input names the task's file, "
     "--module its WebAssembly module",
-    "invalid_module": "--module takes a WebAssembly module that exports _start; "
-    "examples/tasks/ has some with their sources",
+    "invalid_module": "a task is a WebAssembly module that exports _start, or the function "
+    "that its manifest names; examples/tasks/ has some with their sources",
     "trap": "the module stopped itself; the trace shows in which phase",
     "exit_code": "the module's own exit code was not 0; the trace shows it",
     "out_of_fuel": "the module ran for longer than its fuel; does it loop for ever?",

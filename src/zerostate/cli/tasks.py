@@ -213,6 +213,8 @@ def _fields(path: Path | None) -> object:
         raise InputFileError(f"--manifest: {path}: {exc.strerror}") from exc
     except (ValueError, RecursionError) as exc:
         raise ConfigError(f"--manifest: {path}: not JSON ({exc})") from exc
+    if not isinstance(fields, dict):
+        raise ConfigError(f"--manifest: {path}: not a JSON object")
     return fields
 
 
