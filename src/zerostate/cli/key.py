@@ -167,15 +167,24 @@ def _restore(
     from zerostate.payment.key_care import restore_key
     from zerostate.payment.store_backup import check_no_store, restore_store
 
+    identity = data_dir / IDENTITY_NAME
     if channels is not None:
         # A restore that cannot end should not begin.
         check_no_store(data_dir)
+        if not identity.exists():
+            raise ConfigError(
+                f"{identity}: is not there; channels are with the peer that it names, "
+                "so put it back first"
+            )
     facts = restore_key(source, data_dir, passphrase)
     if channels is None:
         return _told(facts)
-    identity = data_dir / IDENTITY_NAME
-    peer_id = load_or_create(identity).peer_id if identity.exists() else None
-    count = restore_store(channels, data_dir, address=facts.address, peer_id=peer_id)
+    count = restore_store(
+        channels,
+        data_dir,
+        address=facts.address,
+        peer_id=load_or_create(identity).peer_id,
+    )
     path = data_dir / STORE_FILE
     return {**_told(facts), "channels": {"path": str(path), "count": count}}
 

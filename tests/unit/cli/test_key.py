@@ -135,6 +135,12 @@ def test_the_channels_are_backed_up_and_put_back_marked(place, key):
         assert connection.execute("SELECT unsynced FROM channels").fetchall() == [(1,)]
 
     (place / "other").mkdir()
+    # A node that starts there would give itself another name, and lose the channels.
+    code, output, errors = key(*words, *passphrase, node="other")
+    assert code == 2
+    assert "other/identity.key: is not there" in errors
+    assert not list((place / "other").glob("payment*"))
+
     keep("identity.key", STRANGER.seed.hex(), place / "other")
     code, output, errors = key(*words, *passphrase, node="other")
     assert code == 2
