@@ -195,7 +195,7 @@ class Story:
             async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
                 return await read_story(QueryClient(client, URL), self.trace_id)
 
-        return VerifiedTrace(verify_story(asyncio.run(read()), chain=chain))
+        return VerifiedTrace(verify_story(asyncio.run(read()), chain=chain), chain)
 
 
 async def record_story(

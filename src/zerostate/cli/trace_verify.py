@@ -66,6 +66,8 @@ class VerifiedTrace:
     """A verdict and the ways to show it."""
 
     found: TraceVerdict
+    chain: str | None = None
+    """The chain that was to be asked."""
 
     @property
     def exit_code(self) -> int:
@@ -97,7 +99,9 @@ class VerifiedTrace:
         for reason in found.reasons:
             yield f"  {one_line(reason)}", True
         settlement = found.settlement
-        if settlement and settlement.trace_ids and settlement.answer is None:
+        if self.chain is not None and found.payment is None:
+            yield "No chain was asked: no signed state says about which channel.", False
+        elif settlement and settlement.trace_ids and settlement.answer is None:
             yield (
                 "What it claims of the chain was not asked there (--chain URL).",
                 False,
@@ -113,10 +117,10 @@ def verify_trace(trace_id: str, *, url: str, chain: str | None = None) -> Verifi
         trace_id: 1 to 32 hex digits; short ids are padded with zeros, as Jaeger does.
         url: Page of the stack, with ``?token=`` where it needs one.
         chain: JSON-RPC endpoint of the chain that is asked about the channel; None asks
-            none.
+            none. A trace without a signed state is judged without it.
 
     Raises:
-        InvalidQueryError: `trace_id` is no trace id, or nothing of the trace is on that
+        InvalidQueryError: `trace_id` is no trace id, or its channel is not on that
             chain.
         ConfigError: `url` or `chain` is no URL.
         TraceNotFoundError: The stack has no such trace.
@@ -128,7 +132,7 @@ def verify_trace(trace_id: str, *, url: str, chain: str | None = None) -> Verifi
     except ValueError as exc:
         raise InvalidQueryError(str(exc)) from exc
     story = asyncio.run(_read(full_id, url))
-    return VerifiedTrace(verify_story(story, chain=chain))
+    return VerifiedTrace(verify_story(story, chain=chain), chain)
 
 
 def verify_story(story: StoredStory, *, chain: str | None = None) -> TraceVerdict:
@@ -141,10 +145,6 @@ def verify_story(story: StoredStory, *, chain: str | None = None) -> TraceVerdic
     channel_id = payment.channel_id if payment else claimed
     settlement = settlement_of(channel_id, story.settlements)
     if chain is not None:
-        if payment is None:
-            raise InvalidQueryError(
-                "--chain: no signed state in the trace says which channel to ask about"
-            )
         settlement = _asked(chain, found, settlement)
     return judge(trace.trace_id, claims, evidence, settlement)
 
