@@ -18,13 +18,16 @@ class Counterparts:
     async def load(cls, channels: ChannelManager) -> Self:
         """Return those of the stored channels that are open; `add` the later ones.
 
+        One on a chain counts only if its deposit was seen there: what is merely agreed
+        on cost the other party nothing.
+
         Raises:
             StoreError: The channels cannot be read.
         """
         return cls(
             peer_id
             for channel in await channels.list()
-            if channel.is_open
+            if channel.is_open and (channel.life is None or channel.life.was_funded)
             for peer_id in (channel.terms.payer, channel.terms.payee)
         )
 

@@ -30,14 +30,16 @@ class ChannelAnswers:
     before it is returned. All may raise StoreError: then nothing was signed.
 
     Attributes:
-        opened: Called with the other party whenever a channel is open; set by the node.
-            Must not raise.
+        opened: Called with the other party whenever a channel is open: on a chain, when
+            its deposit was seen there. Set by the node. Must not raise.
     """
 
     def __init__(self, means: Means) -> None:
         follower = Follower(means)
         self._funding: Final = Funding(means, follower)
         self._payer: Final = Payer(means)
+        self._funding.seen = self._funded
+        self._means: Final = means
         self._payee: Final = Payee(means, self._funding)
         self._settling: Final = Settling(means, follower)
         self._closing: Final = Closing(means, self._payer, self._settling)
@@ -105,7 +107,8 @@ class ChannelAnswers:
                 take, or no room.
         """
         answer = await self._payee.on_channel_open(author, body)
-        self.opened(author)
+        if self._means.chain is None:
+            self.opened(author)
         return answer
 
     async def on_payment_update(self, author: PeerId, body: bytes) -> bytes:
@@ -191,6 +194,9 @@ class ChannelAnswers:
             EvidenceError: It claims a state that we did not sign.
         """
         return await self._syncing.on_channel_sync(author, body)
+
+    def _funded(self, payer: PeerId) -> None:
+        self.opened(payer)
 
 
 def _nobody_asks(_peer_id: PeerId) -> None:

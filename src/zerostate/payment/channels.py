@@ -47,7 +47,6 @@ class ChannelManager(ChannelAnswers):
 
     def __init__(self, means: Means) -> None:
         super().__init__(means)
-        self._means: Final = means
         self._guarding: Final = Guarding(means.ledger, means.party.config.watchtowers)
         self._party: Final = means.party
         self._ledger: Final = means.ledger

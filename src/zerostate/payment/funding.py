@@ -1,6 +1,7 @@
 """Putting a channel's money on the chain, and seeing that it is there."""
 
 import logging
+from collections.abc import Callable
 from typing import Final, final
 
 import trio
@@ -33,14 +34,26 @@ WINDOW_PARTS: Final = 4
 """Payments are taken for this part of a channel's window after the chain was last seen;
 the rest is left to answer a close in."""
 
+Seen = Callable[[PeerId], None]
+"""Is told the payer of a channel whose deposit we have seen."""
+
 _log: Final = logging.getLogger(__name__)
+
+
+def _nobody_asks(_peer_id: PeerId) -> None:
+    pass
 
 
 @final
 class Funding:
-    """Both ends of funding: the payer deposits, the payee looks before it trusts."""
+    """Both ends of funding: the payer deposits, the payee looks before it trusts.
+
+    Attributes:
+        seen: Called when the payee has seen a channel's deposit, once it is durable.
+    """
 
     def __init__(self, means: Means, follower: Follower) -> None:
+        self.seen: Seen = _nobody_asks
         self._means = means
         self._follower = follower
 
@@ -121,6 +134,7 @@ class Funding:
                 await self._follower.anchor()
                 await self.check_funded(held)
                 await held.keep(held.life.frozen(Phase.OPEN))
+                self.seen(author)
         return wire.encode_funded_seen(channel_id)
 
     async def check_funded(self, held: Held) -> None:

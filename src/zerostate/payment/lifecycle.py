@@ -99,6 +99,13 @@ class Life:
         )
         return self.phase is Phase.OPEN and is_clear
 
+    @property
+    def was_funded(self) -> bool:
+        """Whether its deposit was seen deep enough in the chain, now or before."""
+        # One that was given up unfunded is settled without a settlement.
+        given_up = self.phase is Phase.SETTLED and self.settlement is None
+        return self.phase is not Phase.OPENING and not given_up
+
     def frozen(self, phase: Phase) -> "Life":
         """Return it in a later phase; never goes back."""
         order = tuple(Phase)
