@@ -57,6 +57,7 @@ class Settling:
     def __init__(self, means: Means, follower: Follower) -> None:
         self._means = means
         self._follower = follower
+        self._has_claimed_all = False
 
     async def by_final(self, channel_id: ChannelId, signed: SignedFinal) -> Settlement:
         """Settle at once by a final state that both signed.
@@ -132,8 +133,7 @@ class Settling:
                     with tracer.trace_settled_batch(channel_id, batch):
                         await self._mark(batch)
                 await self._mark(paid[:MAX_LINKS])
-                claimed = await self.claim()
-                settlement = _settlement(channel_id, end, claimed)
+                settlement = _settlement(channel_id, end, await self._claimed())
                 await self._note(channel_id, settlement)
         return settlement
 
@@ -179,13 +179,13 @@ class Settling:
         raise NotConfirmedError(f"{channel_id} is settled, but not deep enough yet")
 
     async def withdrawn_event(self, channel_id: ChannelId, nonce: int) -> ChainEvent:
-        """Return the event of a withdrawal.
+        """Return the event of a withdrawal, or of a later one, which contains it.
 
         Raises:
             ChainError: There is none.
         """
         return await self._event(
-            channel_id, lambda fact: isinstance(fact, Withdrawn) and fact.nonce == nonce
+            channel_id, lambda fact: isinstance(fact, Withdrawn) and fact.nonce >= nonce
         )
 
     async def _event(
@@ -197,6 +197,27 @@ class Settling:
             return is_ours and wanted(fact)
 
         return await self._follower.find(is_it)
+
+    async def _claimed(self) -> Minor:
+        """Claim if that can be done now; the channel is settled in any case."""
+        try:
+            return await self.claim()
+        except ChainError as exc:
+            self._has_claimed_all = False
+            _log.warning("settled, but not claimed yet: %s", exc)
+            return Minor(0)
+
+    async def claim_rest(self) -> None:
+        """Claim what could not be claimed when its channel was settled.
+
+        Raises:
+            ChainError: It still cannot be.
+        """
+        if self._has_claimed_all:
+            return
+        if await self._means.ledger.store.read(_any_unclaimed):
+            await self.claim()
+        self._has_claimed_all = True
 
     async def claim(self) -> Minor:
         """Take what is to our account's credit; return how much that was, in wei.
@@ -262,6 +283,15 @@ def _settlement(channel_id: ChannelId, end: _End, claimed: Minor) -> Settlement:
         trace_id=trace_id,
         span_id=span_id,
     )
+
+
+def _any_unclaimed(connection: sqlite3.Connection) -> bool:
+    rows = connection.execute(
+        "SELECT 1 FROM lifecycle WHERE phase = ? "
+        "AND json_extract(settlement, '$.claimed') = 0 LIMIT 1",
+        (Phase.SETTLED.value,),
+    )
+    return rows.fetchone() is not None
 
 
 def _paid(
