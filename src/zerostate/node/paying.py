@@ -3,6 +3,8 @@
 from typing import Final, final
 
 from zerostate.errors import SignatureError
+from zerostate.execution.manifest import PriceTerms
+from zerostate.ids import PeerId
 from zerostate.node.engaging import Engagement
 from zerostate.node.progress import Progress
 from zerostate.node.report import PaymentReport, TaskReport
@@ -21,6 +23,18 @@ class TaskPayments:
         self._channels: Final = channels
         self._tracer: Final = tracer
         self._deposit: Final = deposit
+
+    async def require_means(self, executor: PeerId, terms: PriceTerms) -> None:
+        """Check that `executor` could be paid, before it begins to work.
+
+        Raises:
+            PaymentError: There is no money, no room or no chain for a channel.
+        """
+        max_total = Minor(terms.max_total)
+        if max_total:
+            await self._channels.require_means(
+                executor, max(self._deposit, max_total), needed=max_total
+            )
 
     async def pay(
         self,

@@ -176,6 +176,9 @@ class Requester:
         """Return the engagement of the first bidder who accepts the task."""
         report = task.report
         choice = await self._choose(guild, files, task)
+        # Whom we cannot pay must not work for us.
+        best = choice.ranked[0].executor
+        await self._payments.require_means(best, files.manifest.price)
         engagement = await self._engagements.engage(
             guild.guild_id,
             files,

@@ -100,6 +100,23 @@ class ChannelManager(ChannelAnswers):
         self.opened(peer_id)
         return channel_id
 
+    async def require_means(
+        self, peer_id: PeerId, deposit: Minor, *, needed: Minor
+    ) -> None:
+        """Check that `needed` can be paid to `peer_id`, before anything is owed.
+
+        On a channel that is open, or on a new one with `deposit`: then the chain is
+        asked whether our account has as much. Gas apart, and no promise: both may
+        change until it is paid.
+
+        Raises:
+            InsufficientBalanceError: The account has less than `deposit`.
+            PaymentError: The deposit is out of bounds, or there are too many channels.
+            ChainError: The chain does not answer.
+            StoreError: The disk refused.
+        """
+        await self._opener.require_means(peer_id, deposit, needed=needed)
+
     async def pay(
         self, channel_id: ChannelId, amount: Minor, *, task_id: TaskId, receipt: bytes
     ) -> Payment:
@@ -201,16 +218,19 @@ class ChannelManager(ChannelAnswers):
         to_payer: Minor = Minor(0),  # noqa: B008  # a NewType of an int
         to_payee: Minor = Minor(0),  # noqa: B008  # a NewType of an int
     ) -> TxReceipt:
-        """Pay out a part and go on; both must sign. Payments wait meanwhile.
+        """Pay out a part and go on; both must sign. As the payer payments wait meanwhile.
 
-        As the payee this asks the payer, and waits until it is paid out.
+        Whoever calls this brings it to the chain: as the payee this has the payer sign
+        what it asks for, and payments go on meanwhile.
 
         Raises:
+            PaymentError: Nothing to withdraw, or a payee asks for the payer's part.
             InsufficientBalanceError: More than is the party's.
             ChannelFrozenError: The channel is not open.
             RemoteError: The other end refused; the channel is as before.
             P2PError: No answer; calling again finishes it.
-            NotConfirmedError: The payer has not done it in time; it may yet.
+            NotConfirmedError: The payer has not signed it in time; it may yet, and
+                `watch` goes on then.
             ChainError: The chain refused, or did not answer; `watch` goes on.
         """
         return await self._withdrawing.withdraw(

@@ -3,7 +3,7 @@
 import secrets
 from typing import Final, final
 
-from zerostate.errors import PaymentError, RemoteError
+from zerostate.errors import InsufficientBalanceError, PaymentError, RemoteError
 from zerostate.evidence.channel import (
     OPENING,
     SALT_BYTES,
@@ -62,6 +62,24 @@ class Opener:
                     async with self._means.held(found.channel_id) as held:
                         await self._funding.fund(held)
         return found.channel_id
+
+    async def require_means(
+        self, peer_id: PeerId, deposit: Minor, *, needed: Minor
+    ) -> None:
+        """See `ChannelManager.require_means`."""
+        self._party.check_deposit(deposit)
+        if await self._usable_channel(peer_id, needed) is not None:
+            return
+        await self._check_room(peer_id)
+        if self._means.chain is None:
+            return
+        chain = self._means.onchain.chain
+        balance = await chain.balance(self._party.key.address)
+        if balance < deposit:
+            raise InsufficientBalanceError(
+                f"account {self._party.key.address} has {balance} wei, and a channel "
+                f"takes {deposit}; send it some, or set a smaller channel_deposit"
+            )
 
     async def _usable_channel(
         self, peer_id: PeerId, needed: Minor

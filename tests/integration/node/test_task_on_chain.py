@@ -174,6 +174,17 @@ async def test_its_traces_are_one_of_the_task_and_one_of_each_settlement(world):
         assert f"{link.context.trace_id:032x}" == report.trace_id
 
 
+async def test_nobody_works_for_a_requester_who_could_not_pay(world):
+    price = {"base": 1, "per_gigafuel": 1, "max_total": FUNDS + 1}
+    report = await world.run(sha256_module(), manifest={"price": price})
+
+    assert report.error_code == "insufficient_balance"
+    assert f"has {FUNDS} wei" in report.error_message
+    names = {span.name for span in world.spans(report.trace_id)}
+    assert "guild.create" in names
+    assert not {name for name in names if name.startswith("execution.")}
+
+
 async def test_a_second_task_is_paid_on_the_same_channel(world):
     first = await world.run(sha256_module())
     second = await world.run(sha256_module(), task_input=b"again")
