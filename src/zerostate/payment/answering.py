@@ -180,8 +180,9 @@ class ChannelAnswers:
         Raises:
             WireError: Not such a body.
             ChannelNotFoundError: We have no such channel to `author`.
-            PaymentError: It is a promise, or `watch` is not running.
-            OverloadedError: Too many wishes wait.
+            PaymentError: It is a promise, `watch` is not running, or it asks for more
+                than a part of what is the payee's.
+            OverloadedError: Too many wishes wait, or another one of this channel.
         """
         return await self._watching.on_channel_request(author, body)
 

@@ -161,8 +161,8 @@ class Closing:
                 final = FinalState(agreeing.next_nonce(held), held.state.balance_payee)
                 signed = SignedFinal(final, b"")
                 signed = replace(signed, payer_signature=agreeing.sign(held, signed))
-                life = replace(held.life.frozen(Phase.CLOSING), pending=signed)
-                await held.keep(life)
+                life = held.life.frozen(Phase.CLOSING)
+                await held.keep(replace(life, pending=signed, deadline_s=None))
             if not signed.payee_signature:
                 body = wire.encode_channel_close(channel_id, signed)
                 reply = await self._means.request(

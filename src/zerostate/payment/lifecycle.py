@@ -81,7 +81,8 @@ class Life:
 
     deadline_s: int | None = None
     """While disputed: until when, in the chain's time, a newer state may be brought.
-    While something is pending: when, in ours, to send it to the chain ourselves."""
+    While something is pending: when, in ours, to send it to the chain ourselves; of a
+    withdrawal that the other end has to send, the channel's end. None: at once."""
 
     tx_hash: str | None = None
     """The newest transaction about it, ours or not."""

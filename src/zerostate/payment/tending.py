@@ -67,11 +67,13 @@ class Tending:
                     await now.keep(now.life.frozen(Phase.SETTLED))
 
     async def _open(self, held: Held) -> None:
-        if isinstance(held.life.pending, SignedWithdrawal):
+        if held.role is Role.PAYER and self._is_over(held):
+            # What is pending counts as gone, whether it gets on the chain or not.
+            await self._closing.close(held.channel_id)
+        elif isinstance(held.life.pending, SignedWithdrawal):
             await self._withdrawal(held, held.life.pending)
         elif held.role is Role.PAYER:
-            if self._is_over(held):
-                await self._closing.close(held.channel_id)
+            pass
         elif self._is_over(held, grace_s=EXPIRY_GRACE_S + GRACE_S):
             if held.state.exposure:
                 await self._closing.close(held.channel_id)
@@ -82,7 +84,7 @@ class Tending:
         found = await self._means.on_chain(held.channel_id, deep=True)
         if found.nonce >= pending.withdrawal.nonce:
             await self._withdrawing.seen(held.channel_id)
-        elif held.role is Role.PAYER or self._is_due(held):
+        elif self._is_due(held) or not pending.payee_signature:
             await self._withdrawing.resume(held.channel_id)
 
     async def _ending(self, held: Held) -> None:

@@ -1,7 +1,7 @@
 """The loop that follows the chain and looks after this peer's channels."""
 
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, final
@@ -40,7 +40,10 @@ MAX_TENDED: Final = 64
 """Channels that are looked after in one turn; the others wait for the next ones."""
 
 MAX_WISHES: Final = 256
-"""What counterparties asked for and is not done yet; more is refused."""
+"""Channels whose counterparties asked for something that is not begun; more is refused."""
+
+MAX_GRANTED: Final = 16
+"""Wishes that are being done at once; the others wait for the next turns."""
 
 VANISHED_TURNS: Final = 16
 """Turns between two looks for transactions that a reorganisation dropped."""
@@ -79,7 +82,8 @@ class Watching:
         self._disputing: Final = disputing
         self._closing: Final = closing
         self._withdrawing: Final = withdrawing
-        self._wishes: deque[wire.Wanted] = deque()
+        self._wishes: dict[ChannelId, wire.Wanted] = {}
+        self._granting: set[ChannelId] = set()
         self._exposed: set[ChannelId] = set()
         self._busy: dict[ChannelId, float] = {}
         self._hearing: set[ChannelId] = set()
@@ -101,6 +105,7 @@ class Watching:
         self._is_running = True
         # What a cancelled run was busy with, nobody is busy with any more.
         self._busy.clear()
+        self._granting.clear()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(beside)
@@ -117,11 +122,26 @@ class Watching:
         held.require(Role.PAYER)
         if not self._is_running:
             raise PaymentError("this peer does not look after its channels now; retry")
-        if wanted not in self._wishes:
-            if len(self._wishes) >= MAX_WISHES:
-                raise OverloadedError(f"{MAX_WISHES} wishes wait already")
-            self._wishes.append(wanted)
+        if wanted.wish is wire.Wish.WITHDRAW and (
+            wanted.to_payer or not wanted.to_payee
+        ):
+            raise PaymentError(
+                f"asks for {wanted.to_payee} to the payee, {wanted.to_payer} to the "
+                "payer; a payee may ask for a part of what is its own"
+            )
+        self._note_wish(wanted)
         return wire.encode_channel_requested(wanted.channel_id)
+
+    def _note_wish(self, wanted: wire.Wanted) -> None:
+        other = self._wishes.get(wanted.channel_id)
+        if other is None and len(self._wishes) >= MAX_WISHES:
+            raise OverloadedError(f"the wishes of {MAX_WISHES} channels wait already")
+        # Its end is the only wish that puts off another one.
+        if other not in {None, wanted} and wanted.wish is not wire.Wish.CLOSE:
+            raise OverloadedError(
+                f"another wish for {wanted.channel_id} waits; ask when it is done"
+            )
+        self._wishes[wanted.channel_id] = wanted
 
     def withdraw_soon(self, channel_id: ChannelId) -> None:
         """Have what a channel owes us paid out, at the next turn."""
@@ -140,8 +160,7 @@ class Watching:
         await self._follower.follow(tell)
         while self._exposed:
             self._withdraw(nursery, self._exposed.pop())
-        while self._wishes:
-            self._grant(nursery, self._wishes.popleft())
+        self._grant_some(nursery)
         skip = self._tended
         due = await store.read(
             lambda conn: to_tend(conn, now_s, limit=MAX_TENDED, skip=skip)
@@ -220,21 +239,27 @@ class Watching:
 
         nursery.start_soon(tend)
 
+    def _grant_some(self, nursery: trio.Nursery) -> None:
+        """Begin what may be begun: one wish of a channel, `MAX_GRANTED` of all."""
+        room = MAX_GRANTED - len(self._granting)
+        ready = [each for each in self._wishes if each not in self._granting]
+        for channel_id in ready[:room]:
+            self._grant(nursery, self._wishes.pop(channel_id))
+
     def _grant(self, nursery: trio.Nursery, wanted: wire.Wanted) -> None:
-        if wanted.wish is wire.Wish.CLOSE:
-            self._start(
-                nursery, "close", lambda: self._closing.close(wanted.channel_id)
-            )
-        else:
-            self._start(
-                nursery,
-                "withdrawal",
-                lambda: self._withdrawing.withdraw(
-                    wanted.channel_id,
-                    to_payer=wanted.to_payer,
-                    to_payee=wanted.to_payee,
-                ),
-            )
+        channel_id = wanted.channel_id
+        self._granting.add(channel_id)
+
+        async def grant() -> None:
+            try:
+                if wanted.wish is wire.Wish.CLOSE:
+                    await self._closing.close(channel_id)
+                else:
+                    await self._withdrawing.grant(channel_id, to_payee=wanted.to_payee)
+            finally:
+                self._granting.discard(channel_id)
+
+        self._start(nursery, f"a wish to {wanted.wish.name.lower()}", grant)
 
     def _withdraw(self, nursery: trio.Nursery, channel_id: ChannelId) -> None:
         if channel_id in self._paying_out:
