@@ -54,6 +54,14 @@ class Tending:
             case Phase.SETTLED:
                 pass
 
+    async def claim_rest(self) -> None:
+        """Claim what settled channels left to our credit.
+
+        Raises:
+            ZeroStateError: It could not be done now.
+        """
+        await self._settling.claim_rest()
+
     async def _opening(self, held: Held) -> None:
         found = await self._means.on_chain(held.channel_id)
         if found.status is not ChannelStatus.UNKNOWN:

@@ -48,6 +48,10 @@ MAX_GRANTED: Final = 16
 VANISHED_TURNS: Final = 16
 """Turns between two looks for transactions that a reorganisation dropped."""
 
+CLAIM_TURNS: Final = 256
+"""Turns between two tries to claim what was settled when it could not be claimed: the
+account may have had no money for gas."""
+
 RETRY_TURNS: Final = 10
 """How many turns a channel is left alone after something failed for it."""
 
@@ -89,6 +93,7 @@ class Watching:
         self._hearing: set[ChannelId] = set()
         self._paying_out: set[ChannelId] = set()
         self._is_running = False
+        self._looks = 0
         self._turns = 0
         self._tended = 0
         self.failures: Counter[str] = Counter()
@@ -150,6 +155,9 @@ class Watching:
 
     async def _turn(self, nursery: trio.Nursery) -> None:
         store, now_s = self._means.ledger.store, self._means.now_unix_s()
+        if self._looks % CLAIM_TURNS == 0:
+            self._start(nursery, "claim", self._tending.claim_rest)
+        self._looks += 1
         if not await store.read(any_live):
             return
         self._turns += 1
