@@ -1,5 +1,6 @@
 """Twelve peers as twelve processes, three guilds at a time (`make test-slow`)."""
 
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -80,8 +81,15 @@ def test_strangers_work_stands_in_linked_roots_found_from_either_end(tmp_path):
             ]
             apart = {service for other in linked for service in joined(other)}
             together = {span.service for span in trace.named("guild.join")}
-            # Whom the requester has a channel with is no stranger any more.
-            assert together <= paid[requester_of(trace)], trace.drawn()
+            # Whom the requester has a channel with is no stranger any more, nor is who
+            # has not heard yet that its guild of the task before is over.
+            for service in together - paid[requester_of(trace)]:
+                began_us = min(s.start_us for s in trace.spans if s.service == service)
+                assert any(
+                    began_us <= member_until_us(stored, other).get(service, 0)
+                    for other in results
+                    if other.requester == result.requester and other is not result
+                ), trace.drawn()
             assert not apart & together, trace.drawn()
             assert len(apart | joined(trace)) == MEMBERS, trace.drawn()
             ids = {other.trace_id for other in linked}
@@ -107,6 +115,18 @@ def requester_of(trace: StoredTrace) -> str:
 def joined(trace: StoredTrace) -> set[str]:
     """Return the names of the peers whose way into a guild stands in `trace`."""
     return {span.service for span in trace.named("guild.join") if not span.is_error}
+
+
+def member_until_us(stored: StoredTraces, result: TaskResult) -> dict[str, float]:
+    """Return until when each member took the guild of a task to go on."""
+    trace, linked = stored[result.trace_id], stored.linked_to(result.trace_id)
+    heard_us = {
+        span.service: span.end_us
+        for other in linked
+        for span in other.named("p2p.message.guild_dissolve")
+    }
+    members = joined(trace).union(*map(joined, linked))
+    return {name: heard_us.get(name, math.inf) for name in members}
 
 
 def paid_by_requester(
