@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import trio
+import trio.testing
 
 from zerostate.errors import RemoteError
 from zerostate.evidence.receipt import Receipt, seal_receipt
@@ -92,6 +93,8 @@ async def open_case():
             for peer, offers in zip(peers, OFFERS, strict=True)
         ]
         guild = await guilds[0].create(wanted=("wasm", "witness"), members=3)
+        # Whoever joined first has yet to hear of the others.
+        await trio.testing.wait_all_tasks_blocked()
         yield Case(peers, guilds, guild)
 
 
