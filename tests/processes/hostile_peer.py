@@ -20,6 +20,7 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
+from zerostate.errors import GuildNotFoundError
 from zerostate.evidence.envelope import seal, unseal
 from zerostate.evidence.identity import Identity
 from zerostate.guild import messages_pb2 as guild_pb
@@ -38,7 +39,7 @@ PROTOCOL = "/zerostate/message/1"
 ANNOUNCE_TOPIC = "zerostate/guilds/1"
 LIFE_NS = 60 * 10**9
 REPLY_TIMEOUT_S = 5.0
-ANNOUNCE_TIMEOUT_S = 30.0
+ANNOUNCE_TIMEOUT_S = 60.0
 HOSTILE = "hostile"
 """What the attacker offers to guilds."""
 
@@ -123,8 +124,7 @@ class Hostile:
 
     async def old_epoch(self, count: int) -> None:
         """Join the victim's next guild, and seal with a key that was rotated away."""
-        guild_id = await self._next_guild()
-        key = await self._join(guild_id)
+        guild_id, key = await self._join_next()
         await self._join(guild_id)  # with another key: the guild's is rotated
         await trio.sleep(GRACE_S + 1)
         await self._ask_each(
@@ -135,6 +135,13 @@ class Hostile:
             )
             for _ in range(count)
         )
+
+    async def _join_next(self) -> tuple[GuildId, EpochKey]:
+        """Join the first announced guild that is not over by then."""
+        while True:
+            guild_id = await self._next_guild()
+            with suppress(GuildNotFoundError):
+                return guild_id, await self._join(guild_id)
 
     async def _next_guild(self) -> GuildId:
         with trio.fail_after(ANNOUNCE_TIMEOUT_S):
@@ -161,6 +168,8 @@ class Hostile:
         await stream.write(_framed(self._message(body=body.SerializeToString())))
         reply = _opened(await _read_frame(stream))
         await stream.reset()
+        if reply.error_code:
+            raise GuildNotFoundError(f"{reply.error_code}: {reply.error_message}")
         return unwrap_key(
             guild_pb.Joined.FromString(reply.body).wrapped_key,
             guild_id=guild_id,
