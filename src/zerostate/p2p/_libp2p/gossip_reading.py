@@ -1,6 +1,7 @@
-"""Reading a neighbour's gossip: one message after the other."""
+"""A neighbour's gossip: read and written one RPC after the other."""
 
 from typing import Final, final
+from weakref import WeakKeyDictionary
 
 import trio
 from libp2p.abc import IHost, INetStream
@@ -34,6 +35,19 @@ class PatientPubsub(Pubsub):
         """Take what counts the failures of a neighbour's messages."""
         super().__init__(host, router, max_subscriptions_per_rpc=MAX_SUBSCRIPTIONS)
         self._guard = guard
+        self._writing: WeakKeyDictionary[INetStream, trio.Lock] = WeakKeyDictionary()
+
+    @override
+    async def write_msg(self, stream: INetStream, rpc_msg: rpc_pb2.RPC) -> bool:
+        """Write one RPC whole; return whether the stream took it.
+
+        Yamux cuts what is above 64 KiB into pieces, and several tasks of libp2p write to
+        one stream: without the lock another RPC came between, and the neighbour could
+        read nothing any more.
+        """
+        lock = self._writing.setdefault(stream, trio.Lock())
+        async with lock:
+            return await super().write_msg(stream, rpc_msg)
 
     @override
     async def continuously_read_stream(self, stream: INetStream) -> None:
