@@ -59,7 +59,7 @@ COUNTS = {
 """What is measured, and how many payments a round has. A peer serves 32 requests of
 another at once."""
 
-BARRED = ("64 channels, tracing off", "64 streams, tracing off")
+BAR = "64 channels, tracing off"
 CALLS = 300
 END_TIMEOUT_S = 10.0
 
@@ -291,11 +291,9 @@ def report(figures: dict[str, list[dict[str, float]]]) -> None:
             statistics.median(one[column] for one in rounds) for column in columns
         ]
         print(f"  {name:38s}" + "".join(f"{median:13,.1f}" for median in medians))
-    print()
-    for name in BARRED:
-        rate_per_s = statistics.median(one["rate_per_s"] for one in figures[name])
-        verdict = "met" if rate_per_s >= BAR_PER_S else "MISSED"
-        print(f"  bar: {BAR_PER_S:,}/s with {name}: {rate_per_s:,.0f}/s, {verdict}")
+    rate_per_s = statistics.median(one["rate_per_s"] for one in figures[BAR])
+    verdict = "met" if rate_per_s >= BAR_PER_S else "MISSED"
+    print(f"\n  bar: {BAR_PER_S:,}/s with {BAR}: {rate_per_s:,.0f}/s, {verdict}")
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     print(f"  load of this machine ({os.cpu_count()} cores): {load}")
 
