@@ -68,11 +68,40 @@ class PatientPubsub(Pubsub):
             return
 
     @override
+    async def _handle_new_peer(self, peer_id: ID) -> None:
+        """Open our stream to a neighbour, and tell it each topic that we are in.
+
+        libp2p tells them in its first message, and tells changes to those only whose
+        first message is written: a change in between was never told.
+        """
+        told = set(self.topic_ids)
+        is_known = peer_id in self.peers
+        await super()._handle_new_peer(peer_id)
+        queue = self.peer_queues.get(peer_id)
+        if is_known or queue is None:
+            return
+        for topic in told ^ set(self.topic_ids):
+            is_in = topic in self.topic_ids
+            announcement = rpc_pb2.RPC.SubOpts(subscribe=is_in, topicid=topic)
+            rpc = rpc_pb2.RPC(subscriptions=[announcement])
+            self._enqueue_or_retry_announce(peer_id, queue, rpc, announcement)
+
+    @override
     def _handle_dead_peer(self, peer_id: ID) -> None:
+        """Forget a neighbour, or, while it is connected, only our stream to it.
+
+        What it takes part in came on its own stream, which it does not repeat: libp2p
+        forgets that too, and never again sends a message to it.
+        """
+        topics = [t for t, peers in self.peer_topics.items() if peer_id in peers]
         try:
             super()._handle_dead_peer(peer_id)
         except Exception as exc:  # noqa: BLE001  # called by a loop for all neighbours
             self._guard.note("tasks", "forgetting a gossip neighbour", exc)
+        if self._peer_is_connected(peer_id):
+            for topic in topics:
+                known = rpc_pb2.RPC.SubOpts(subscribe=True, topicid=topic)
+                self.handle_subscription(peer_id, known)
 
     async def _take(self, neighbour: ID, rpc: rpc_pb2.RPC) -> None:
         if not maybe_consume_signed_record(rpc, self.host, neighbour):
