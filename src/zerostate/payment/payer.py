@@ -1,10 +1,12 @@
 """The paying end: pay on a channel, at once or while a task goes on."""
 
 import logging
+from dataclasses import replace
 from typing import Final, final
 
 from zerostate.errors import (
     ChannelFrozenError,
+    NotConfirmedError,
     P2PError,
     PaymentError,
     PriceError,
@@ -74,6 +76,7 @@ class Payer:
                 # Another task may have finished it while we waited.
                 begun = await self._ledger.store.payment(task_id)
                 state = await self._ledger.load(channel_id, Role.PAYER)
+                state = await self._without_overtaken(state)
                 if begun is not None:
                     done = await self._finish(state, begun, amount, names)
                     if done is not None:
@@ -90,6 +93,25 @@ class Payer:
                 return self._payment(
                     await self._transact(state, update, paid=paid, interim=interim)
                 )
+
+    async def _without_overtaken(self, state: ChannelState) -> ChannelState:
+        """Drop what is in flight if a withdrawal that the chain knows has taken its number.
+
+        Until it is deep enough in the chain, the payee could still sign what is in flight
+        and use it.
+        """
+        proposed, life = state.proposed, state.life
+        if proposed is None or life is None or proposed.update.nonce > life.base_nonce:
+            return state
+        found = await self._means.on_chain(state.channel_id, deep=True)
+        if found.nonce < proposed.update.nonce:
+            raise NotConfirmedError(
+                f"{state.channel_id} takes no payment before its withdrawal is "
+                "confirmed; pay again then"
+            )
+        state = replace(state, proposed=None)
+        await self._ledger.keep(state, Role.PAYER)
+        return state
 
     async def finish_in_flight(self, state: ChannelState) -> None:
         """Try to have the update in flight counter-signed; only with the lock held."""

@@ -1,5 +1,7 @@
 """A task that is paid while it goes on: cumulative states, one receipt at the end."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 
@@ -8,6 +10,7 @@ from payment_parties import PAYEE, sealed_receipt
 from zerostate.errors import (
     ExposureError,
     InsufficientBalanceError,
+    NotConfirmedError,
     PeerUnreachableError,
     PriceError,
     RemoteError,
@@ -16,9 +19,14 @@ from zerostate.evidence.channel import verify_cosigned
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.ids import new_task_id
 from zerostate.payment import ExpectedPayment, ExpectedStream
+from zerostate.payment.means import Held
 from zerostate.units import Minor
 
 MANIFEST = "5a" * 32
+
+
+async def never(*_):
+    """Do nothing."""
 
 
 @pytest.fixture
@@ -219,3 +227,28 @@ async def test_a_stream_that_was_refused_goes_on_after_a_withdrawal(world):
             await stream.pay(Minor(150))
             await stream.finish(Minor(160), end(pair, stream, 160))
         assert (await pair.payee.get(channel_id)).balance_payee == 160
+
+
+async def test_what_a_withdrawal_has_overtaken_stops_no_payment(world, monkeypatch):
+    """The payee may see it in the chain, and let payments go on, before the payer."""
+    async with world.started(max_exposure=Minor(100)) as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id)
+        await stream.pay(Minor(80))
+        with pytest.raises(RemoteError, match=ExposureError.code):
+            await stream.pay(Minor(120))
+        monkeypatch.setattr(Held, "drop_proposed", never)
+        async with pair.watching():
+            await pair.eventually(lambda: world.wallet("payee") == 80)
+            await pair.eventually(lambda: not world.claimable("payee"))
+        deep = pair.chains["payer"].channel
+
+        async def as_before(channel_id, **depth):
+            return replace(await deep(channel_id, **depth), nonce=1)
+
+        monkeypatch.setattr(pair.chains["payer"], "channel", as_before)
+        with pytest.raises(NotConfirmedError, match="before its withdrawal"):
+            await stream.pay(Minor(150))
+        monkeypatch.setattr(pair.chains["payer"], "channel", deep)
+        await stream.pay(Minor(150))
+        assert (await pair.payee.get(channel_id)).balance_payee == 150
