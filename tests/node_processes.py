@@ -17,7 +17,10 @@ WAIT_S = 30.0
 
 @contextmanager
 def running(*command, cwd=None):
-    """Run a command until the block is left, then kill it if need be."""
+    """Run a command until the block is left, then kill it if need be.
+
+    What it wrote to stderr is written to ours, for the report of a test that fails.
+    """
     process = subprocess.Popen(
         command,
         cwd=cwd,
@@ -30,7 +33,7 @@ def running(*command, cwd=None):
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=WAIT_S)
+        sys.stderr.write(process.communicate(timeout=WAIT_S)[1])
 
 
 def ready_line(process):

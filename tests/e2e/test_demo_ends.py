@@ -88,6 +88,23 @@ def test_nobody_works_where_the_chain_has_died(tmp_path):
     assert running.processes_left() == []
 
 
+def test_a_chain_that_dies_later_fails_the_payment_and_not_the_task(tmp_path):
+    with demo(tmp_path, "--once", "--json") as running:
+        running.wait_for("took task")
+        os.kill(running.pid_of("chain"), signal.SIGKILL)
+        code, out = running.finish()
+
+    report = json.loads(out)
+    assert code == 3
+    assert report["error"]["code"] == "chain_unreachable"
+    assert report["task"]["outcome"] == "ok"
+    assert report["receipt"]["verified"] is True
+    assert report["payment"] is None
+    opening = span_named(report, "payment.channel.open")
+    assert opening["attributes"]["error.type"] == "chain_unreachable"
+    assert running.processes_left() == []
+
+
 def test_it_runs_on_until_ctrl_c_and_its_trace_can_be_shown(tmp_path):
     with demo(tmp_path) as running:
         url = running.wait_for("Running on at").split()[3].rstrip(";")
