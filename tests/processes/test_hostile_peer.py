@@ -106,7 +106,6 @@ def test_each_attack_is_refused_with_a_counted_reason_and_work_goes_on(network):
     assert_still_works(network)
 
 
-@pytest.mark.slow
 def test_a_message_under_a_key_that_was_rotated_away_is_refused(network):
     victim = network["executor"]
     refused = "guild.refused.old_epoch"
