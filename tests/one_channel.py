@@ -30,6 +30,8 @@ VIEW = ChannelView(
     deadline_s=0,
     tx_hash="0xaa",
     settlement=None,
+    in_flight=Minor(0),
+    is_compared=True,
 )
 SETTLEMENT = Settlement(
     channel_id=CHANNEL,

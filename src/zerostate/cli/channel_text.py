@@ -76,6 +76,8 @@ class ChannelEntry:
     deadline_s: int
     tx_hash: str
     settlement: SettlementEntry | None
+    in_flight: int
+    is_compared: bool
 
     @classmethod
     def parse(cls, raw: object) -> Self:
@@ -102,6 +104,8 @@ class ChannelEntry:
                 "deadline_s": int(deadline_s),
                 "tx_hash": str(tx_hash),
                 "settlement": settlement,
+                "in_flight": int(in_flight),
+                "is_compared": bool(is_compared),
             }:
                 return cls(
                     channel_id=channel_id,
@@ -120,6 +124,8 @@ class ChannelEntry:
                     settlement=None
                     if settlement is None
                     else SettlementEntry.parse(settlement),
+                    in_flight=in_flight,
+                    is_compared=is_compared,
                 )
         raise ProcessError("the node told something that is no channel")
 
@@ -162,8 +168,14 @@ def details(channel: ChannelEntry, *, now_unix_ns: int) -> Iterator[str]:
         "Deposit": _pair(channel.deposits),
         "Paid": str(channel.paid),
         "Withdrawn": _pair(channel.withdrawn),
+        "In flight": _in_flight(channel),
         "Nonce": str(channel.nonce) if channel.nonce >= 0 else "none yet",
     }
+    if not channel.is_compared:
+        facts["Restored"] = (
+            "from a backup; nothing is signed before the other end has told its newest"
+            " state, which is asked for when it connects"
+        )
     if channel.funded or channel.window_s:
         facts["Window"] = span_of(channel.window_s)
         facts["Expires"] = _moment(channel.expires_unix_s, now_unix_ns)
@@ -211,8 +223,17 @@ def _settlement(settlement: SettlementEntry | None) -> dict[str, str]:
     }
 
 
+def _in_flight(channel: ChannelEntry) -> str:
+    if not channel.in_flight:
+        return "nothing"
+    return f"{channel.in_flight}, which the payee has not signed"
+
+
 def _phase(channel: ChannelEntry) -> str:
-    return channel.phase if channel.funded else f"{channel.phase} (promise)"
+    if not channel.is_compared:
+        return f"{channel.phase} (restored)"
+    is_promise = not channel.funded and not channel.window_s
+    return f"{channel.phase} (promise)" if is_promise else channel.phase
 
 
 def _pair(amounts: tuple[int, int]) -> str:

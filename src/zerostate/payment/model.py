@@ -98,6 +98,13 @@ class ChannelView:
     """The newest transaction about it that we know; empty when there is none."""
 
     settlement: Settlement | None
+    in_flight: Minor
+    """What the payer has offered last and the payee has not signed; 0: nothing. Until
+    it is signed, or the channel is closed or paid out from, nothing else is paid."""
+
+    is_compared: bool
+    """False after its store was restored from a backup, until the other end has told its
+    newest state: till then nothing is signed."""
 
 
 @dataclass(frozen=True, slots=True)

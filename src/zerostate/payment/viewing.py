@@ -38,4 +38,8 @@ def view_of(row: ChannelRow) -> ChannelView:
         settlement=(
             decode_settlement(life.settlement) if life and life.settlement else None
         ),
+        in_flight=Minor(state.proposed.update.net - state.balance_payee)
+        if state.proposed
+        else none,
+        is_compared=not state.unsynced,
     )

@@ -14,6 +14,7 @@ from zerostate.errors import ChainUnreachableError, InsufficientGasError
 from zerostate.ids import new_channel_id
 from zerostate.node.channel_commands import ChannelCommands
 from zerostate.node.control import ControlServer
+from zerostate.units import Minor
 
 
 @contextmanager
@@ -72,6 +73,25 @@ def test_a_channel_is_shown(channel):
     code, output, errors = channel("show", CHANNEL)
     assert (code, errors) == (0, "")
     assert f"Trace        http://page/{SETTLEMENT.trace_id}" in output.splitlines()
+
+
+def test_why_a_channel_cannot_pay_now_is_told(channel):
+    channel.channels.now = replace(VIEW, is_compared=False, in_flight=Minor(20))
+    _, output, _ = channel("show", CHANNEL)
+    lines = output.splitlines()
+    assert "Phase        open (restored)" in lines
+    assert "In flight    20, which the payee has not signed" in lines
+    assert any("nothing is signed before the other end has" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("window_s", "phase"), [(60, "opening"), (0, "opening (promise)")]
+)
+def test_a_deposit_that_is_awaited_is_no_promise(channel, window_s, phase):
+    view = replace(VIEW, phase="opening", funded=False, window_s=window_s)
+    channel.channels.now = view
+    _, output, _ = channel("show", CHANNEL)
+    assert f"Phase        {phase}" in output.splitlines()
 
 
 def test_a_channel_is_closed_and_its_settlement_shown(channel):
