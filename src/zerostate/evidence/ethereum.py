@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, NewType, Self, final
 
 from coincurve import PrivateKey, PublicKey
-from Crypto.Hash import keccak
+from sha3 import keccak_256  # type: ignore[import-untyped]  # it has no stubs
 from typing_extensions import override
 
 from zerostate.errors import InternalError, SignatureError
@@ -92,7 +92,8 @@ class EthKey:
 
 def keccak256(data: bytes) -> bytes:
     """Return Ethereum's Keccak-256 of `data` (which is not NIST's SHA3-256)."""
-    return keccak.new(digest_bits=256, data=data).digest()
+    digest: bytes = keccak_256(data).digest()
+    return digest
 
 
 def recover(digest: bytes, signature: bytes) -> RecoveredSignature:
