@@ -70,6 +70,21 @@ async def test_a_stream_carries_bytes_both_ways_in_order(open_hosts):
         assert of_bob.streams[0].remote == ALICE.peer_id
 
 
+async def test_what_is_written_at_once_comes_in_order_or_not_at_all(open_hosts):
+    async with open_hosts(ALICE, BOB) as [(alice, _), (bob, _)]:
+        await alice.connect(bob.addresses[0])
+        stream = await alice.open_stream(BOB.peer_id)
+        with trio.fail_after(5):
+            for number in range(50):
+                frame = b"\0\0\0\x01" + bytes([number])
+                if number % 2 or not stream.write_now(frame):
+                    await stream.write(frame)
+            assert await stream.read_exactly(50) == bytes(range(50))
+        assert not stream.write_now(bytes(1 << 20))
+        await stream.aclose()
+        assert not stream.write_now(b"late")
+
+
 async def test_a_closed_stream_ends_the_other_ends_reading(open_hosts):
     async with open_hosts(ALICE, BOB) as [(alice, _), (bob, of_bob)]:
         await alice.connect(bob.addresses[0])

@@ -74,7 +74,7 @@ class Answers:
             OverloadedError: Too many bytes wait already.
             PeerLostError: The stream has ended.
         """
-        await self._writer.send(reply)
+        self._writer.put(object(), reply)
 
     async def reply(self, request: Message, body: bytes) -> None:
         """Seal and `send` a reply."""

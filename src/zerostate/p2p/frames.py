@@ -65,21 +65,30 @@ async def write_frame(stream: Stream, data: bytes, *, max_bytes: int) -> None:
     await write_frames(stream, [data])
 
 
+def write_frame_now(stream: Stream, data: bytes) -> bool:
+    """Write one message if that needs no wait; return whether it is written."""
+    return stream.write_now(_framed([data]))
+
+
 async def write_frames(stream: Stream, messages: Sequence[bytes]) -> None:
     """Write several messages as one piece, which is cheaper than one by one.
 
     Raises:
         PeerLostError: The stream ended, or the other end does not read.
     """
+    with trio.move_on_after(FRAME_TIMEOUT_S) as scope:
+        await stream.write(_framed(messages))
+    if scope.cancelled_caught:
+        raise PeerLostError(f"{stream.remote} does not read")
+
+
+def _framed(messages: Sequence[bytes]) -> bytes:
     parts = (
         part
         for data in messages
         for part in (len(data).to_bytes(LENGTH_BYTES, "big"), data)
     )
-    with trio.move_on_after(FRAME_TIMEOUT_S) as scope:
-        await stream.write(b"".join(parts))
-    if scope.cancelled_caught:
-        raise PeerLostError(f"{stream.remote} does not read")
+    return b"".join(parts)
 
 
 def check_size(size_bytes: int, *, max_bytes: int) -> None:

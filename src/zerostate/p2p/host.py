@@ -71,6 +71,13 @@ class Stream(Protocol):
             PeerLostError: The stream ended first, in order or not.
         """
 
+    def write_now(self, data: bytes) -> bool:
+        """Hand all of `data` to the transport at once, or nothing; return which.
+
+        False says no more than that `write` may have to wait, or will fail. Not while a
+        task is in `write`.
+        """
+
     async def write(self, data: bytes) -> None:
         """Hand `data` to the transport; may wait for the other end to read.
 

@@ -7,7 +7,7 @@ from typing import Final, final
 import trio
 
 from zerostate.errors import OverloadedError, PeerLostError
-from zerostate.p2p.frames import check_size, write_frames
+from zerostate.p2p.frames import check_size, write_frame_now, write_frames
 from zerostate.p2p.host import Stream
 from zerostate.p2p.shares import FairShares
 
@@ -59,7 +59,7 @@ class FrameWriter:
         self._written = trio.lowlevel.ParkingLot()
 
     def put(self, key: object, data: bytes) -> None:
-        """Have `data` written when its turn comes.
+        """Write `data` now if nothing stands in its way, else when its turn comes.
 
         Args:
             key: For `withdraw`; not among those that wait.
@@ -70,27 +70,11 @@ class FrameWriter:
             OverloadedError: Too many bytes wait already; nothing was sent.
             PeerLostError: The stream is broken; nothing was sent.
         """
-        self._take_room(data)
-        self._waiting[key] = data
-        self._wake.unpark()
-
-    async def send(self, data: bytes) -> None:
-        """Write `data` in this task if nothing else waits, else as `put` does.
-
-        Saves a task switch. For tasks that are not cancelled while others go on to use
-        the stream: a cancelled write breaks it.
-
-        Raises:
-            MessageTooLargeError: It exceeds the largest message; nothing was sent.
-            OverloadedError: Too many bytes wait already; nothing was sent.
-            PeerLostError: The stream is broken.
-        """
-        if self._is_writing or self._waiting:
-            self.put(object(), data)
-            return
-        self._take_room(data)
-        await self._write([data])
-        if self._waiting:
+        self._check_whole()
+        check_size(len(data), max_bytes=self._max_bytes)
+        if self._waiting or self._is_writing or not write_frame_now(self._stream, data):
+            self._take_room(data)
+            self._waiting[key] = data
             self._wake.unpark()
 
     def withdraw(self, key: object) -> bool:
@@ -152,8 +136,6 @@ class FrameWriter:
         return [self._waiting.pop(key) for key in keys]
 
     def _take_room(self, data: bytes) -> None:
-        self._check_whole()
-        check_size(len(data), max_bytes=self._max_bytes)
         size_bytes = len(data) + FRAME_OVERHEAD_BYTES
         if not self._room.take(self._stream.remote, size_bytes):
             raise OverloadedError(f"{self._unsent_bytes} bytes to one peer wait")

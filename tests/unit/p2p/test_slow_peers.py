@@ -70,10 +70,16 @@ class SlowStream:
 
     def __init__(self):
         self.written = []
+        self.takes_now = False
         self._may_take = trio.Semaphore(0)
 
     def takes(self):
         self._may_take.release()
+
+    def write_now(self, data):
+        if self.takes_now:
+            self.written.append(data)
+        return self.takes_now
 
     async def write(self, data):
         await self._may_take.acquire()
@@ -105,6 +111,23 @@ async def writing():
 
 def framed(data):
     return len(data).to_bytes(LENGTH_BYTES, "big") + data
+
+
+async def test_what_the_stream_takes_at_once_does_not_wait(writing, autojump_clock):
+    writer, stream = writing.writer, writing.stream
+    stream.takes_now = True
+    writer.put(1, b"at once")
+    assert stream.written == [framed(b"at once")]
+    assert writing.room.free == 10_000
+
+    stream.takes_now = False
+    writer.put(2, b"later")
+    stream.takes_now = True
+    writer.put(3, b"behind it")
+    assert stream.written == [framed(b"at once")]
+    stream.takes()
+    await trio.testing.wait_all_tasks_blocked()
+    assert stream.written[1:] == [framed(b"later") + framed(b"behind it")]
 
 
 async def test_what_waits_is_written_in_order_and_many_at_once(writing, autojump_clock):
@@ -181,17 +204,6 @@ async def test_a_stream_that_takes_nothing_is_given_up_and_its_room_returned(
     assert writing.room.free == 10_000
     with pytest.raises(PeerLostError):
         writing.writer.put(3, b"third")
-
-
-async def test_a_sender_that_is_cancelled_while_it_writes_breaks_the_stream(
-    writing, autojump_clock
-):
-    with trio.move_on_after(1):
-        await writing.writer.send(b"half")
-
-    assert writing.broken == 1
-    with pytest.raises(PeerLostError):
-        await writing.writer.send(b"more")
 
 
 class Raw:

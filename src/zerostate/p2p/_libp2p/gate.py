@@ -20,6 +20,7 @@ from libp2p.peer.id import ID
 
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.failures import FOREIGN
+from zerostate.p2p._libp2p.packets import send_straight
 from zerostate.p2p._libp2p.unread import Unread
 from zerostate.p2p._libp2p.whole_frames import write_whole_frames
 from zerostate.p2p.host import HostListener, Newcomer
@@ -136,7 +137,8 @@ class Gate:
             with trio.move_on_after(CLOSE_TIMEOUT_S):
                 await muxed_conn.close()
             raise RefusedHereError(f"the connection with {remote} was refused")
-        write_whole_frames(muxed_conn)
+        if not send_straight(muxed_conn):
+            write_whole_frames(muxed_conn)
         self._unread.watch(muxed_conn)
         self._being_admitted[remote] += 1
         try:

@@ -1,18 +1,29 @@
 """A libp2p stream as a `zerostate.p2p.host.Stream`."""
 
+import struct
 from typing import Final, final
 
 import trio
 from libp2p.abc import INetStream
+from libp2p.stream_muxer.yamux.yamux import (
+    HEADER_SIZE,
+    MAX_MESSAGE_SIZE,
+    TYPE_DATA,
+    YAMUX_HEADER_FORMAT,
+)
 
 from zerostate.errors import PeerLostError
 from zerostate.ids import PeerId
 from zerostate.p2p._libp2p.failures import FOREIGN, failing_as
+from zerostate.p2p._libp2p.packets import packets_of
 from zerostate.p2p._libp2p.windows import announce_less_often, yamux_stream
 
 CLOSE_TIMEOUT_S: Final = 1.0
 """Longest that closing a stream may take, in seconds; then it is left to the
 connection's end."""
+
+MAX_NOW_BYTES: Final = MAX_MESSAGE_SIZE - HEADER_SIZE
+"""What is written without a wait, at most: one frame, as libp2p cuts them."""
 
 _ALL_THERE_IS: Final = -1
 """Yamux's name for what has arrived; waits for the first byte."""
@@ -32,6 +43,7 @@ class Libp2pStream:
         self._stream = stream
         self._yamux = yamux_stream(stream)
         self._ahead = bytearray()
+        self._packets = packets_of(self._yamux.conn)
         announce_less_often(self._yamux)
         self.remote: Final = PeerId(str(stream.muxed_conn.peer_id))
 
@@ -56,6 +68,25 @@ class Libp2pStream:
             data = bytes(view[:size_bytes])
         del ahead[:size_bytes]
         return data
+
+    def write_now(self, data: bytes) -> bool:
+        """Hand `data` to the transport if that needs no wait; return whether it did."""
+        yamux = self._yamux
+        size_bytes = len(data)
+        if (
+            self._packets is None
+            or size_bytes > min(MAX_NOW_BYTES, yamux.send_window)
+            or yamux.closed
+            or yamux.send_closed
+        ):
+            return False
+        header = struct.pack(
+            YAMUX_HEADER_FORMAT, 0, TYPE_DATA, 0, yamux.stream_id, size_bytes
+        )
+        if not self._packets.send_now(header + data):
+            return False
+        yamux.send_window -= size_bytes
+        return True
 
     async def write(self, data: bytes) -> None:
         """Hand `data` to the transport."""

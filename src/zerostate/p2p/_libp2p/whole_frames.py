@@ -6,6 +6,7 @@ cannot decrypt what comes next, and the connection with all its streams is gone.
 deadline of one request would be a danger to all others.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -30,12 +31,25 @@ def write_whole_frames(conn: IMuxedConn) -> None:
     write = secured.write
 
     async def write_whole(data: bytes) -> None:
-        timeout_s = FRAME_TIMEOUT_S + len(data) / SLOWEST_BYTES_PER_S
-        deadline = trio.current_time() + timeout_s
-        with trio.CancelScope(deadline=deadline, shield=True) as scope:
-            await write(data)
-        if scope.cancelled_caught:
-            await secured.close()
-            raise RawConnError(f"no frame could leave for {timeout_s:g} s")
+        await leave_in_time(write, data, secured.close)
 
     secured.write = write_whole  # type: ignore[method-assign]  # there is no other way in; libp2p is pinned
+
+
+async def leave_in_time(
+    write: Callable[[bytes], Awaitable[None]],
+    frame: bytes,
+    close: Callable[[], Awaitable[None]],
+) -> None:
+    """Write `frame`, whoever is cancelled, or `close` the connection.
+
+    Raises:
+        RawConnError: It took too long. What `write` raises comes out as it is.
+    """
+    timeout_s = FRAME_TIMEOUT_S + len(frame) / SLOWEST_BYTES_PER_S
+    deadline = trio.current_time() + timeout_s
+    with trio.CancelScope(deadline=deadline, shield=True) as scope:
+        await write(frame)
+    if scope.cancelled_caught:
+        await close()
+        raise RawConnError(f"no frame could leave for {timeout_s:g} s")
