@@ -25,6 +25,7 @@ from zerostate.node.commands import OUTLASTING, Commands
 from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
 from zerostate.node.data_dir import IDENTITY_NAME, hold_data_dir
+from zerostate.node.debts import Debts
 from zerostate.node.earnings import open_earnings
 from zerostate.node.executor import Executor
 from zerostate.node.guild_commands import GuildCommands
@@ -32,6 +33,7 @@ from zerostate.node.history import open_history
 from zerostate.node.identity import load_or_create
 from zerostate.node.layers import Layers
 from zerostate.node.ops import Ops
+from zerostate.node.paying import TaskPayments
 from zerostate.node.payments import open_payments
 from zerostate.node.sampling import node_sampler
 from zerostate.node.task import Requester
@@ -114,12 +116,14 @@ async def _serve(
         clock = SystemClock()
         ops.observe(lambda: take_vitals(config, layers, clock))
         async with trio.open_nursery() as nursery:
+            tasks = TaskCommands(layers.requester, layers.archive, nursery, clock)
+            layers.debts.paid_later = tasks.paid_later
             commands = Commands(
                 config,
                 layers.peers,
                 layers.requester,
                 guilds=GuildCommands(layers.guilds, layers.peers.peer_id),
-                tasks=TaskCommands(layers.requester, layers.archive, nursery, clock),
+                tasks=tasks,
                 channels=ChannelCommands(layers.payments.channels, telemetry.trace_url),
                 telemetry=telemetry,
             )
@@ -129,6 +133,7 @@ async def _serve(
             await nursery.start(server.serve)
             await on_ready(Ready(layers.peers, ops_url))
             start_clean(nursery, layers.payments.reach_chain)
+            start_clean(nursery, layers.debts.run)
             await trio.sleep_forever()
 
 
@@ -202,6 +207,7 @@ async def open_layers(
             )
         )
         peers.relations.is_member = guilds.is_member_of_a_guild
+        counts = [payments.stats]
         if EXECUTES in config.capabilities:
             tracer = ExecutionTracer(provider)
             execution = ExecutionConfig(
@@ -217,6 +223,7 @@ async def open_layers(
                 open_earnings(config.data_dir / EARNINGS_NAME)
             )
             executor = Executor(peers, guilds, runner, terms=terms, earnings=earnings)
+            counts.append(earnings.stats)
             channels.expects = earnings.of
             channels.expects_stream = executor.streams
         if WITNESSES in config.capabilities:
@@ -227,19 +234,23 @@ async def open_layers(
             open_history(config.data_dir / HISTORY_NAME)
         )
         archive = TaskArchive(config.data_dir / TASKS_NAME)
+        task_payments = TaskPayments(
+            channels, tracer=payment_tracer, deposit=Minor(config.channel_deposit)
+        )
+        debts = Debts(task_payments, archive, peers, clock)
+        counts.append(debts.stats)
         requester = Requester(
             peers,
             guilds,
-            channels,
             identity,
+            payments=task_payments,
+            debts=debts,
             history=history,
             archive=archive,
             clock=clock,
             tracer=NodeTracer(provider),
-            payment_tracer=payment_tracer,
-            channel_deposit=Minor(config.channel_deposit),
         )
-        yield Layers(peers, guilds, requester, archive, payments)
+        yield Layers(peers, guilds, requester, archive, payments, debts, tuple(counts))
 
 
 def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorTerms:

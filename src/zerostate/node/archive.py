@@ -32,11 +32,15 @@ OUTPUT_NAME: Final = "output"
 WITNESS_NAME: Final = "witness"
 """File with what a witness has signed about the receipt, as it came."""
 
+DEBT_NAME: Final = "debt"
+"""File that is there while a task's receipt has not been paid."""
+
 RECORD_NAME: Final = "record"
 """File with what the node tells of a task that was submitted to it."""
 
-MAX_RECORD_BYTES: Final = 1 << 20
-"""Largest record that is read, in bytes: a hundred stages take some 20 KB."""
+MAX_FILE_BYTES: Final = 1 << 20
+"""Largest file that is read, in bytes: a record with a hundred stages takes some 20 KB,
+a manifest or a receipt at most as much."""
 
 _DRAFT: Final = ".new"
 _DIRECTORY_MODE: Final = 0o700
@@ -95,17 +99,40 @@ class TaskArchive:
             self._add, task_id, name, data, limiter=self._one_at_a_time
         )
 
-    async def record(self, task_id: TaskId) -> bytes | None:
-        """Return the file `RECORD_NAME` of a task; None if it is not there.
+    async def read(self, task_id: TaskId, name: str) -> bytes | None:
+        """Return a file of a task; None if it is not there.
 
         Raises:
             StoreUnavailableError: It cannot be read.
-            StoreCorruptError: It is larger than `MAX_RECORD_BYTES`.
+            StoreCorruptError: It is larger than `MAX_FILE_BYTES`.
         """
-        path = self._directory / task_id / RECORD_NAME
-        return await trio.to_thread.run_sync(
-            _read_record, path, limiter=self._one_at_a_time
+        path = self._directory / task_id / name
+        return await trio.to_thread.run_sync(_read, path, limiter=self._one_at_a_time)
+
+    async def remove(self, task_id: TaskId, name: str) -> None:
+        """Delete a file of a task, if it is there.
+
+        If it cannot be deleted, the log says why.
+        """
+        await trio.to_thread.run_sync(
+            self._remove, task_id, name, limiter=self._one_at_a_time
         )
+
+    async def having(self, name: str) -> tuple[TaskId, ...]:
+        """Return the tasks that have a file of that name, the oldest first."""
+        return await trio.to_thread.run_sync(
+            self._having, name, limiter=self._one_at_a_time
+        )
+
+    def _having(self, name: str) -> tuple[TaskId, ...]:
+        kept = tuple(self._sizes)
+        return tuple(one for one in kept if (self._directory / one / name).exists())
+
+    def _remove(self, task_id: TaskId, name: str) -> None:
+        try:
+            (self._directory / task_id / name).unlink(missing_ok=True)
+        except OSError as exc:
+            _logger.warning("%s of %s is still kept: %s", name, task_id, exc)
 
     def _add(self, task_id: TaskId, name: str, data: bytes) -> None:
         if task_id not in self._sizes:
@@ -161,16 +188,16 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read_record(path: Path) -> bytes | None:
+def _read(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_RECORD_BYTES + 1)
+            data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise StoreUnavailableError(f"{path}: {exc.strerror}") from exc
-    if len(data) > MAX_RECORD_BYTES:
-        raise StoreCorruptError(f"{path}: larger than {MAX_RECORD_BYTES} bytes")
+    if len(data) > MAX_FILE_BYTES:
+        raise StoreCorruptError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
     return data
 
 

@@ -7,7 +7,7 @@ on disk before the receipt is sent.
 import logging
 import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, final
@@ -59,10 +59,15 @@ class Earnings:
         self._max = max_earnings
         self._one_at_a_time = trio.CapacityLimiter(1)
         self._earned = OrderedDict(_stored(connection))
+        self._not_kept = 0
 
     def __len__(self) -> int:
         """Return for how many tasks a payment is accepted."""
         return len(self._earned)
+
+    def stats(self) -> Mapping[str, int]:
+        """Return what the disk has refused: a restart will forget it."""
+        return {"earnings.not_kept": self._not_kept}
 
     def of(self, task_id: TaskId) -> ExpectedPayment | None:
         """Return what a task has earned; None if nothing, or it was given up."""
@@ -72,7 +77,7 @@ class Earnings:
         """Accept a payment for a task from now on; durable when this returns.
 
         Nothing is noted of a task that costs nothing, nor a second time of the same. If
-        the disk refuses, it is logged and holds until the next restart.
+        the disk refuses, it is logged and counted, and holds until the next restart.
         """
         if earned.price <= 0 or task_id in self._earned:
             return
@@ -86,6 +91,7 @@ class Earnings:
                 self._write, task_id, earned, given_up, limiter=self._one_at_a_time
             )
         except StoreUnavailableError as exc:
+            self._not_kept += 1
             _logger.warning("a restart will forget what %s earned: %s", task_id, exc)
 
     async def aclose(self) -> None:

@@ -1,9 +1,11 @@
 """What one peer is made of."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zerostate.guild import GuildService
 from zerostate.node.archive import TaskArchive
+from zerostate.node.debts import Debts
 from zerostate.node.payments import Payments
 from zerostate.node.task import Requester
 from zerostate.p2p import PeerNode
@@ -21,3 +23,13 @@ class Layers:
     """What is kept of its tasks."""
 
     payments: Payments
+
+    debts: Debts
+    """What it still has to pay for its tasks; somebody has to run it."""
+
+    counts: Sequence[Callable[[], Mapping[str, int]]]
+    """Each tells what went wrong, or is still to be done, about money."""
+
+    def payment_counts(self) -> Mapping[str, int]:
+        """Return what all of `counts` tell."""
+        return {name: n for each in self.counts for name, n in each().items()}

@@ -99,6 +99,14 @@ def _layers(vitals: Vitals | None) -> Iterator[Metric]:
         "zerostate_guild_guilds", "Guilds taken part in", vitals.guilds
     )
     yield _events("zerostate_guild_events", "What guilds did", vitals.guild_counts)
+    yield GaugeMetricFamily(
+        "zerostate_payment_debts", "Tasks done and still to be paid", vitals.debts
+    )
+    yield _events(
+        "zerostate_payment_events",
+        "What became of money matters in the background",
+        vitals.payment_counts,
+    )
 
 
 def _events(name: str, text: str, counts: Mapping[str, int]) -> Metric:

@@ -26,12 +26,17 @@ def health_report(ops: Ops) -> dict[str, object]:
         },
         "peers": None if vitals is None else _peers(vitals),
         "guilds": None if vitals is None else _guilds(vitals),
+        "payments": None if vitals is None else _payments(vitals),
         "telemetry": _telemetry(ops.telemetry.stats()),
     }
 
 
 def _guilds(vitals: Vitals) -> dict[str, object]:
     return {"count": vitals.guilds, "counters": dict(vitals.guild_counts)}
+
+
+def _payments(vitals: Vitals) -> dict[str, object]:
+    return {"debts": vitals.debts, "counters": dict(vitals.payment_counts)}
 
 
 def _peers(vitals: Vitals) -> dict[str, object]:

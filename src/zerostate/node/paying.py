@@ -1,15 +1,46 @@
 """Paying for a task what its receipt asks for, once that is what its terms give."""
 
-from typing import Final, final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self, final
 
 from zerostate.errors import SignatureError
+from zerostate.evidence.receipt import open_receipt
 from zerostate.execution.manifest import PriceTerms
-from zerostate.ids import PeerId
-from zerostate.node.engaging import Engagement
-from zerostate.node.progress import Progress
-from zerostate.node.report import PaymentReport, TaskReport
+from zerostate.ids import PeerId, TaskId
+from zerostate.node.report import PaymentReport
 from zerostate.payment import ChannelManager, PaymentTracer
+from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a task costs that was done."""
+
+    task_id: TaskId
+    executor: PeerId
+    receipt: bytes
+    """Sealed, as it came."""
+
+    due: Minor
+    """By the terms, for what the receipt says."""
+
+    max_total: Minor
+    """Most that the task may cost."""
+
+    @classmethod
+    def by(cls, receipt: bytes, terms: PriceTerms) -> Self:
+        """Return what a task costs by a receipt that was judged before.
+
+        Raises:
+            EvidenceError: It is no receipt, or nobody has signed it.
+        """
+        said = open_receipt(receipt)
+        due = terms.price(said.fuel_used, said.outcome)
+        most = Minor(terms.max_total)
+        return cls(said.task_id, said.executor, receipt, due, most)
 
 
 @final
@@ -38,37 +69,43 @@ class TaskPayments:
 
     async def pay(
         self,
-        receipt: bytes,
-        engagement: Engagement,
-        report: TaskReport,
-        progress: Progress,
+        owed: Owed,
+        tell: Callable[[PaymentReport], None],
+        *,
+        within: TraceCarrier | None = None,
     ) -> None:
-        """Pay for the task of `report`, whose receipt was verified; nothing if it is free.
+        """Pay what is owed.
 
         Safe to call again: what is paid is not paid twice.
+
+        Args:
+            owed: For which task, and how much.
+            tell: Called with the payment, also with one that is then found wrong.
+            within: The trace that it belongs to; None: the current one.
 
         Raises:
             PaymentError: No channel, or the executor does not take the payment.
             P2PError: No answer; it may or may not have been accepted.
             SignatureError: Payment and receipt do not fit together.
         """
-        if report.receipt is None or report.receipt.price == 0:
-            return
-        terms = engagement.files.manifest.price
-        due = terms.price(report.receipt.fuel_used, report.receipt.outcome)
-        max_total = Minor(terms.max_total)
-        with self._tracer.trace_payment_flow(report.task_id, engagement.executor):
+        with self._tracer.trace_payment_flow(
+            owed.task_id, owed.executor, within=within
+        ):
             channel_id = await self._channels.open_channel(
-                engagement.executor, max(self._deposit, max_total), needed=max_total
+                owed.executor,
+                max(self._deposit, owed.max_total),
+                needed=owed.max_total,
             )
             payment = await self._channels.pay(
-                channel_id, due, task_id=report.task_id, receipt=receipt
+                channel_id, owed.due, task_id=owed.task_id, receipt=owed.receipt
             )
             verdict = await self._channels.verify_payment(
-                payment, receipt=receipt, max_total=max_total, price=due
+                payment,
+                receipt=owed.receipt,
+                max_total=owed.max_total,
+                price=owed.due,
             )
             verified = verdict.receipt_verified and verdict.payment_verified
-            report.payment = PaymentReport(channel_id, due, payment.nonce, verified)
+            tell(PaymentReport(channel_id, owed.due, payment.nonce, verified))
             if not verified:
                 raise SignatureError("; ".join(verdict.problems))
-        await progress("payment.done", f"paid {due}")

@@ -1,7 +1,7 @@
 """The payment layer of one node: opened, served to others, looked after."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, final
 
@@ -45,10 +45,24 @@ class Payments:
         counterparts: With whom there are channels.
     """
 
-    def __init__(self, channels: ChannelManager, counterparts: Counterparts) -> None:
+    def __init__(
+        self,
+        channels: ChannelManager,
+        counterparts: Counterparts,
+        reconnections: Reconnections,
+    ) -> None:
         self.channels: Final = channels
         self.counterparts: Final = counterparts
+        self._reconnections: Final = reconnections
         self._ready = trio.Event()
+
+    def stats(self) -> Mapping[str, int]:
+        """Return what went wrong in the background, and is tried again."""
+        failed = self.channels.failures
+        return {
+            "channels.not_compared": self._reconnections.failed,
+            **{f"channels.failed.{code}": count for code, count in failed.items()},
+        }
 
     def begin(self) -> None:
         """Answer counterparts from now on; until then they wait.
@@ -114,10 +128,10 @@ async def open_payments(
     ) as channels:
         counterparts = await Counterparts.load(channels)
         channels.opened = counterparts.add
-        payments = Payments(channels, counterparts)
+        reconnections = Reconnections(channels.synchronise, counterparts.__contains__)
+        payments = Payments(channels, counterparts, reconnections)
         payments.serve(peers)
         peers.relations.is_counterpart = counterparts.__contains__
-        reconnections = Reconnections(channels.synchronise, counterparts.__contains__)
         async with open_background() as nursery:
             start_clean(nursery, reconnections.run)
             peers.tell_arrivals(reconnections.arrived)

@@ -30,22 +30,21 @@ from zerostate.node.archive import (
     TaskArchive,
 )
 from zerostate.node.bidding import Choice
+from zerostate.node.debts import Debts
 from zerostate.node.engaging import Engagement, Engagements
 from zerostate.node.evidence_check import ExpectedTask, check_receipt
 from zerostate.node.history import ExecutorHistory
 from zerostate.node.market import Market
 from zerostate.node.outcomes import ending_of, failure_of
-from zerostate.node.paying import TaskPayments
+from zerostate.node.paying import Owed, TaskPayments
 from zerostate.node.pinning import TaskTraces
 from zerostate.node.progress import Progress
-from zerostate.node.report import TaskReport
+from zerostate.node.report import PaymentReport, TaskReport
 from zerostate.node.submission import TaskFiles, TaskSubmission, read_files
 from zerostate.node.tracing import NodeTracer, TaskNotes
 from zerostate.node.witnessing import WITNESSES, ask_witnesses
 from zerostate.p2p import Message, PeerNode
-from zerostate.payment import ChannelManager, PaymentTracer
 from zerostate.telemetry import TraceCarrier
-from zerostate.units import Minor
 
 WANTED: Final = (EXECUTES, WITNESSES)
 """Capabilities that a requester asks its guild for, beside those of the task."""
@@ -72,21 +71,19 @@ class Requester:
         self,
         peers: PeerNode,
         guilds: GuildService,
-        channels: ChannelManager,
         identity: Identity,
         *,
+        payments: TaskPayments,
+        debts: Debts,
         history: ExecutorHistory,
         archive: TaskArchive,
         clock: Clock,
         tracer: NodeTracer,
-        payment_tracer: PaymentTracer,
-        channel_deposit: Minor,
     ) -> None:
         self._peers = peers
         self._guilds = guilds
-        self._payments = TaskPayments(
-            channels, tracer=payment_tracer, deposit=channel_deposit
-        )
+        self._payments = payments
+        self._debts = debts
         self._history = history
         self._archive = archive
         self._tracer = tracer
@@ -164,7 +161,7 @@ class Requester:
             self._engagements.release(report.task_id)
         await progress("receipt.verified", "the receipt proves the task")
         try:
-            await self._payments.pay(result.receipt, engagement, report, progress)
+            await self._pay(result.receipt, engagement, task)
         finally:
             # Neither has to wait for the other to go well: the work is done.
             await self._keep_output(task.submission, result.output)
@@ -286,10 +283,27 @@ class Requester:
             return
         await task.progress("receipt.verified", "the receipt proves how it failed")
         try:
-            await self._payments.pay(failure.receipt, engagement, report, task.progress)
+            await self._pay(failure.receipt, engagement, task)
         except ZeroStateError as exc:
             _logger.warning("%s failed, and is not paid: %s", report.task_id, exc)
-            await task.progress("payment.failed", f"not paid: {exc}")
+
+    async def _pay(self, receipt: bytes, engagement: Engagement, task: _Task) -> None:
+        """Pay for a task by its verified receipt; nothing if it is free."""
+        owed = Owed.by(receipt, engagement.files.manifest.price)
+        if not owed.due:
+            return
+
+        def tell(payment: PaymentReport) -> None:
+            task.report.payment = payment
+
+        try:
+            await self._debts.pay(owed, tell)
+        except ZeroStateError as exc:
+            later = self._debts.has_one_for(owed.task_id)
+            text = "not paid yet, and tried again" if later else "not paid"
+            await task.progress("payment.failed", f"{text}: {exc}")
+            raise
+        await task.progress("payment.done", f"paid {owed.due}")
 
     async def _have_witnessed(
         self, receipt: bytes | None, guild: Membership, task: _Task

@@ -6,6 +6,7 @@ Tasks submitted here belong to the node: they go on when the caller goes away.
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, final
 
@@ -25,7 +26,7 @@ from zerostate.node.archive import RECORD_NAME, TaskArchive
 from zerostate.node.control import CommandError, Method, Params
 from zerostate.node.params import number, text, whole_number
 from zerostate.node.progress import Progress
-from zerostate.node.report import TaskReport
+from zerostate.node.report import PaymentReport, TaskReport
 from zerostate.node.submission import TaskSubmission
 from zerostate.node.task import Requester
 from zerostate.node.task_record import Stage, TaskRecord
@@ -129,6 +130,27 @@ class TaskCommands:
             raise CommandError(*task.error, task.result)
         return task.result
 
+    async def paid_later(self, task_id: TaskId, payment: PaymentReport) -> None:
+        """Note that a task was paid after its end; it is done now, if it went well."""
+        try:
+            task = self._tasks.get(task_id) or await self._archived(task_id)
+        except TaskNotFoundError as exc:
+            _logger.warning("%s; it is paid now", exc)
+            return
+        if task is None or task.result is None:
+            return  # it was cut short by a crash: there is a receipt, and no report
+        text = f"paid {payment.amount}"
+        task.reach(Stage("payment.done", text, None, self._clock.wall_ns()))
+        result = {**task.result, "payment": asdict(payment)}
+        match result:
+            case {"task": {"outcome": "ok"}}:
+                error = None
+            case _:
+                error = task.error
+        data = task.as_bytes(result, error)
+        await self._archive.add(task_id, RECORD_NAME, data)
+        task.end(result, error)
+
     async def _run(
         self, submission: TaskSubmission, report: TaskReport, task: TaskRecord
     ) -> None:
@@ -163,7 +185,7 @@ class TaskCommands:
 
     async def _archived(self, task_id: TaskId) -> TaskRecord | None:
         try:
-            data = await self._archive.record(task_id)
+            data = await self._archive.read(task_id, RECORD_NAME)
             return None if data is None else TaskRecord.from_bytes(data)
         except StoreError as exc:
             raise TaskNotFoundError(f"what was kept of {task_id}: {exc}") from exc

@@ -46,6 +46,12 @@ class Vitals:
     guilds: int
     """Guilds that this peer is in."""
 
+    payment_counts: Mapping[str, int]
+    """Counters of what was done, or failed, about money in the background."""
+
+    debts: int
+    """Tasks that are done and still to be paid."""
+
 
 def take_vitals(config: NodeConfig, layers: Layers, clock: Clock) -> Vitals:
     """Return what is known now; to be called in the loop."""
@@ -65,4 +71,6 @@ def take_vitals(config: NodeConfig, layers: Layers, clock: Clock) -> Vitals:
         p2p_counts=peers.stats(),
         guild_counts=layers.guilds.stats(),
         guilds=len(layers.guilds.list()),
+        payment_counts=layers.payment_counts(),
+        debts=len(layers.debts),
     )

@@ -54,11 +54,16 @@ class PaymentTracer(LayerTracer):
         super().__init__("payment", provider)
 
     def trace_payment_flow(
-        self, task_id: TaskId, peer_id: PeerId
+        self, task_id: TaskId, peer_id: PeerId, *, within: TraceCarrier | None = None
     ) -> AbstractContextManager[Span]:
-        """``payment.flow``: all of paying `peer_id` for one task."""
+        """``payment.flow``: all of paying `peer_id` for one task.
+
+        `within` is the task's trace, where it is paid later; None: the current one.
+        """
         return self.span(
-            spans.PAYMENT_FLOW, {attr.TASK_ID: task_id, attr.PEER_ID: peer_id}
+            spans.PAYMENT_FLOW,
+            {attr.TASK_ID: task_id, attr.PEER_ID: peer_id},
+            context=None if within is None else within.extract(),
         )
 
     def trace_open_channel(

@@ -6,7 +6,7 @@ import pytest
 
 from zerostate.errors import ConfigError, StoreCorruptError
 from zerostate.ids import new_task_id
-from zerostate.node.archive import MAX_RECORD_BYTES, TaskArchive
+from zerostate.node.archive import MAX_FILE_BYTES, TaskArchive
 
 FILES = {"receipt": b"12", "manifest": b"3456", "output": b""}
 
@@ -91,15 +91,15 @@ async def test_a_record_lies_beside_the_proof_and_comes_back_after_a_restart(tmp
 
     kept = {p.name: p.read_bytes() for p in (tmp_path / task_id).iterdir()}
     assert kept == FILES | {"record": b"and again"}
-    assert await TaskArchive(tmp_path).record(task_id) == b"and again"
+    assert await TaskArchive(tmp_path).read(task_id, "record") == b"and again"
 
 
 async def test_a_task_without_proof_has_a_record_all_the_same(tmp_path):
     archive, task_id = TaskArchive(tmp_path), new_task_id()
-    assert await archive.record(task_id) is None
+    assert await archive.read(task_id, "record") is None
     await archive.add(task_id, "record", b"why it failed")
 
-    assert await archive.record(task_id) == b"why it failed"
+    assert await archive.read(task_id, "record") == b"why it failed"
     assert (tmp_path / task_id / "record").stat().st_mode & 0o777 == 0o600
 
 
@@ -115,10 +115,10 @@ async def test_records_count_towards_the_bounds_and_spare_their_own_task(tmp_pat
 
 async def test_a_record_that_is_too_large_is_not_read(tmp_path):
     archive, task_id = TaskArchive(tmp_path), new_task_id()
-    await archive.add(task_id, "record", b" " * (MAX_RECORD_BYTES + 1))
+    await archive.add(task_id, "record", b" " * (MAX_FILE_BYTES + 1))
 
     with pytest.raises(StoreCorruptError, match="larger than"):
-        await archive.record(task_id)
+        await archive.read(task_id, "record")
 
 
 async def test_a_record_that_cannot_be_written_is_logged(tmp_path, caplog):
@@ -129,3 +129,17 @@ async def test_a_record_that_cannot_be_written_is_logged(tmp_path, caplog):
 
     assert f"record of {task_id} is not kept" in caplog.text
     assert names(tmp_path / task_id) == {*FILES, "record"}
+
+
+async def test_tasks_are_found_by_a_file_that_they_have(tmp_path):
+    archive = TaskArchive(tmp_path)
+    first, second, third = (new_task_id() for _ in range(3))
+    await archive.keep(first, {"receipt": b"1", "debt": b"1"})
+    await archive.keep(second, {"receipt": b"2"})
+    await archive.add(third, "debt", b"3")
+    assert await archive.having("debt") == (first, third)
+    assert set(await TaskArchive(tmp_path).having("debt")) == {first, third}
+    for task_id in (first, second):
+        await archive.remove(task_id, "debt")
+    assert await archive.having("debt") == (third,)
+    assert await archive.read(first, "receipt") == b"1"

@@ -83,6 +83,7 @@ async def test_a_disk_that_refuses_is_logged_and_the_payment_still_accepted(
 
     assert earnings.of(task_id) == earned()
     assert f"a restart will forget what {task_id} earned" in caplog.text
+    assert earnings.stats() == {"earnings.not_kept": 1}
 
 
 async def test_one_process_at_a_time_has_it(tmp_path):

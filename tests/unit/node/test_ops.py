@@ -47,6 +47,8 @@ def vitals(**fields):
             "p2p_counts": {"peers.lost": 2, "gossip.lost": 7, 'odd"name\\': 1},
             "guild_counts": {"guild.refused.guild_full": 3},
             "guilds": 1,
+            "payment_counts": {"channels.failed.chain_unreachable": 4},
+            "debts": 2,
             **fields,
         }
     )
@@ -152,6 +154,10 @@ def test_health_tells_of_each_part(telemetry):
         "count": 1,
         "counters": {"guild.refused.guild_full": 3},
     }
+    assert report["payments"] == {
+        "debts": 2,
+        "counters": {"channels.failed.chain_unreachable": 4},
+    }
     assert report["telemetry"]["started"] == report["telemetry"]["ended"] == 1
 
 
@@ -173,6 +179,8 @@ def test_the_metrics_are_what_promtool_takes_for_good_ones(telemetry):
     for line in (
         'zerostate_p2p_events_total{event="peers.lost"} 2.0',
         'zerostate_p2p_events_total{event="gossip.lost"} 7.0',
+        "zerostate_payment_debts 2.0",
+        'zerostate_payment_events_total{event="channels.failed.chain_unreachable"} 4.0',
         'zerostate_guild_events_total{event="guild.refused.guild_full"} 3.0',
         'zerostate_p2p_round_trip_seconds_bucket{le="0.0005"} 1.0',
         "zerostate_p2p_round_trip_seconds_count 1.0",

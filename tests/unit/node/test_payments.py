@@ -6,6 +6,7 @@ import trio
 from zerostate.errors import ChainUnreachableError, PaymentError
 from zerostate.node.counterparts import Counterparts
 from zerostate.node.payments import Payments
+from zerostate.node.reconnections import Reconnections
 from zerostate.p2p import Message
 from zerostate.telemetry import TraceCarrier
 
@@ -26,6 +27,7 @@ class Channels:
     def __init__(self):
         self.reached = 0
         self.failure = None
+        self.failures = {"chain_unreachable": 2}
 
     def __getattr__(self, name):
         async def answer(author, body):
@@ -58,7 +60,8 @@ def channels():
 
 @pytest.fixture
 def payments(channels):
-    return Payments(channels, Counterparts())
+    nobody = Reconnections(channels.synchronise, lambda _peer_id: False)
+    return Payments(channels, Counterparts(), nobody)
 
 
 def message(message_type):
@@ -122,3 +125,10 @@ async def test_a_chain_that_is_away_is_logged_and_harms_nothing(
 
     assert channels.reached == 1
     assert "the chain cannot be reached now: nobody is there" in caplog.text
+
+
+def test_what_failed_in_the_background_is_counted(payments):
+    assert payments.stats() == {
+        "channels.not_compared": 0,
+        "channels.failed.chain_unreachable": 2,
+    }

@@ -12,8 +12,9 @@ from zerostate.errors import (
     TaskDeadlineError,
     TaskNotFoundError,
 )
-from zerostate.ids import new_task_id
+from zerostate.ids import new_channel_id, new_task_id
 from zerostate.node.control import CommandError
+from zerostate.node.report import PaymentReport
 from zerostate.node.task_commands import MAX_UNDER_WAY, TaskCommands
 from zerostate.node.task_record import MAX_STAGES
 from zerostate.testing import FakeClock
@@ -28,6 +29,7 @@ class FakeRequester:
         self.submissions = []
         self.takes_s = 1
         self.ending = None
+        self.outcome = None
         self.stages = 2
 
     async def run(self, submission, progress, report):
@@ -40,6 +42,7 @@ class FakeRequester:
                 raise bug
             case (code, message):
                 report.error_code, report.error_message = code, message
+                report.outcome = self.outcome
             case None:
                 report.outcome, report.output = "ok", b"out"
         return report
@@ -55,7 +58,8 @@ class FakeArchive:
         assert name == "record"
         self.records[task_id] = data
 
-    async def record(self, task_id):
+    async def read(self, task_id, name):
+        assert name == "record"
         return self.records.get(task_id)
 
 
@@ -128,6 +132,42 @@ async def test_a_failed_task_says_why_together_with_its_report(autojump_clock):
         status = await desk.ask("task_status", task_id=task_id)
         assert status["state"] == "failed"
         assert status["error"] == {"code": "trap", "message": "unreachable"}
+
+
+PAYMENT = PaymentReport(new_channel_id(), 10, 1, verified=True)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize(("outcome", "state"), [("ok", "done"), ("trap", "failed")])
+async def test_a_task_that_was_paid_after_its_end_says_so(
+    is_restarted, outcome, state, autojump_clock
+):
+    async with open_desk() as desk:
+        desk.requester.ending = ("chain_unreachable", "the chain is gone")
+        desk.requester.outcome = outcome
+        task_id = await desk.submit()
+        with pytest.raises(CommandError):
+            await desk.ask("task_result", task_id=task_id)
+        if is_restarted:
+            desk.restart()
+        await desk.commands.paid_later(task_id, PAYMENT)
+        desk.restart()
+
+        status = await desk.ask("task_status", task_id=task_id)
+        assert status["state"] == state
+        assert status["stages"][-1]["text"] == "paid 10"
+        if outcome == "ok":
+            result = await desk.ask("task_result", task_id=task_id)
+            assert result["payment"]["amount"] == 10
+
+
+async def test_that_a_task_was_paid_later_may_be_unknown_to_its_node():
+    async with open_desk() as desk:
+        await desk.commands.paid_later(new_task_id(), PAYMENT)
+        broken = new_task_id()
+        desk.archive.records[broken] = b"{"
+        await desk.commands.paid_later(broken, PAYMENT)
+        assert desk.archive.records == {broken: b"{"}
 
 
 async def test_a_bug_ends_its_task_and_is_counted(autojump_clock, caplog):
