@@ -4,16 +4,27 @@ import json
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
 from architecture.markdown import blocks
 from architecture.repository import ROOT
-from node_processes import COMMAND, RUN, WAIT_S, ask_until, end, ready_line, running
+from node_processes import (
+    COMMAND,
+    RUN,
+    WAIT_S,
+    ask,
+    ask_until,
+    end,
+    ready_line,
+    running,
+)
 
 pytestmark = pytest.mark.e2e
 
 GUILD_ID = "guild-[0-9a-f]{32}"
+OPS = "ops.json"
 
 
 def settings_of_bob():
@@ -61,10 +72,15 @@ def peers(tmp_path_factory):
     directory = tmp_path_factory.mktemp("guilds")
     alice = save(directory, service_name="alice", data_dir="alice-data")
     with running(*RUN, alice.name, "--json", cwd=directory) as first:
-        known = ready_line(first)["addresses"]
+        of_alice = ready_line(first)
+        known = of_alice["addresses"]
         bob = save(directory, **(settings_of_bob() | {"bootstrap": known}))
         with running(*RUN, bob.name, "--json", cwd=directory) as second:
-            ask_until(ready_line(second)["ops"], "/readyz", 200)
+            of_bob = ready_line(second)
+            ask_until(of_bob["ops"], "/readyz", 200)
+            (directory / OPS).write_text(
+                json.dumps({"alice": of_alice["ops"], "bob": of_bob["ops"]})
+            )
             yield directory
             assert end(second)[0] == 0
         assert end(first)[0] == 0
@@ -109,6 +125,40 @@ def test_who_created_a_guild_dissolves_it_by_leaving(peers):
     guilds = as_json("list", "--node", "alice-data", cwd=peers)["guilds"]
     ends = {guild["guild_id"]: guild["end_reason"] for guild in guilds}
     assert ends[guild_id] == "dissolved"
+
+
+def counted(url):
+    """Return how many guilds a node says it is in, as health and as a number."""
+    (metric,) = re.findall(
+        r"^zerostate_guild_guilds (\S+)$", ask(url, "/metrics")[1].text, re.MULTILINE
+    )
+    return ask(url, "/health")[1].json()["guilds"]["count"], float(metric)
+
+
+def listed_open(*words, cwd):
+    guilds = as_json("list", *words, cwd=cwd)["guilds"]
+    return sum(guild["state"] == "open" for guild in guilds)
+
+
+def wait_counted(url, expected):
+    deadline = time.monotonic() + WAIT_S
+    while (told := counted(url)) != (expected, expected):
+        assert time.monotonic() < deadline, f"{told}, not {expected}"
+        time.sleep(0.05)  # real time of another process
+
+
+def test_a_node_counts_the_guilds_that_it_is_in_and_none_that_it_has_left(peers):
+    ops = json.loads((peers / OPS).read_text())
+    before = {name: listed_open("--node", f"{name}-data", cwd=peers) for name in ops}
+    guild_id, _ = create(peers, "--node", "alice-data")
+    for name, url in ops.items():
+        wait_counted(url, before[name] + 1)
+
+    as_json("leave", guild_id, "--node", "bob-data", cwd=peers)
+    wait_counted(ops["bob"], before["bob"])
+    wait_counted(ops["alice"], before["alice"] + 1)
+    as_json("leave", guild_id, "--node", "alice-data", cwd=peers)
+    wait_counted(ops["alice"], before["alice"])
 
 
 UNKNOWN = "guild-" + "0" * 32

@@ -96,7 +96,7 @@ def _layers(vitals: Vitals | None) -> Iterator[Metric]:
     yield _round_trips(vitals)
     yield from _clocks(vitals)
     yield GaugeMetricFamily(
-        "zerostate_guild_guilds", "Guilds taken part in", vitals.guilds
+        "zerostate_guild_guilds", "Open guilds that this peer is in", vitals.guilds
     )
     yield _events("zerostate_guild_events", "What guilds did", vitals.guild_counts)
     yield GaugeMetricFamily(

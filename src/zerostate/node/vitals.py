@@ -44,7 +44,7 @@ class Vitals:
     """Counters of the guild layer."""
 
     guilds: int
-    """Guilds that this peer is in."""
+    """Guilds that this peer is in; none that have ended."""
 
     payment_counts: Mapping[str, int]
     """Counters of what was done, or failed, about money in the background."""
@@ -70,7 +70,7 @@ def take_vitals(config: NodeConfig, layers: Layers, clock: Clock) -> Vitals:
         round_trips=peers.health.round_trips(),
         p2p_counts=peers.stats(),
         guild_counts=layers.guilds.stats(),
-        guilds=len(layers.guilds.list()),
+        guilds=sum(view.state == "open" for view in layers.guilds.list()),
         payment_counts=layers.payment_counts(),
         debts=len(layers.debts),
     )
