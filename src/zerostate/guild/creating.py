@@ -134,9 +134,10 @@ class Founder:
             lacks = (
                 "" if guild.has_needs() else f"; none offers {', '.join(guild.needs)}"
             )
+            connected = len(self._parts.peers.connected()) or "no"
             raise GuildNotFormedError(
                 f"{len(guild.workers)} of {guild.needed} members joined within"
-                f" {timeout_s:.0f} s{lacks}"
+                f" {timeout_s:.0f} s{lacks}; {connected} peer(s) connected"
             )
         guild.needed, guild.needs = 0, ()
 
