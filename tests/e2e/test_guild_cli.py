@@ -203,7 +203,10 @@ def test_too_few_members_are_a_failure(peers):
     code, _, errors = guild(*words, cwd=peers)
 
     assert code == 1
-    assert "0 of 1 members joined" in errors
+    assert re.search(
+        r"0 of 1 members joined .*; 1 peer\(s\) connected$", errors, re.MULTILINE
+    )
+    assert "hint: does /health of the node show peers" in errors
 
 
 def test_a_guild_that_is_over_is_not_left_again(peers):

@@ -87,6 +87,20 @@ _HINTS: Final = {
     "node_not_running": "start it with: zerostate node run --config FILE; --node takes "
     "its data directory, control socket or settings file",
     "guild_not_found": "zerostate guild list shows which guilds the node knows",
+    "guild_not_formed": "does /health of the node show peers that are connected? if not, "
+    "name one in bootstrap; if so, does one of them offer what is wanted, in its "
+    "capabilities? --wait gives them longer",
+    "guild_full": "create a guild of your own, or wait until a member leaves: zerostate "
+    "guild show tells who is in it, and for how long it stands",
+    "no_executor": "the reasons are above: an executor without room is to be asked again "
+    "later, one that is too dear needs a higher price in the manifest, and what none "
+    "offers a peer with that capability",
+    "peer_unreachable": "does that peer run, at that address, and does no firewall stand "
+    "between? one that cannot listen is reached through a relay (docs/guide.md: Relays)",
+    "relay_refused": "the peer has lost its place at the relay, or the relay is full; a "
+    "peer may have several in relays",
+    "peer_denied": "allow and deny are in the node's settings; zerostate node peers shows "
+    "who is banned, zerostate node unban ends it",
     "task_not_found": "a node knows the tasks that were submitted to it since its start; "
     "what proves older ones is in tasks/ of its data directory",
     "channel_not_found": "zerostate channel list shows which channels the node has",

@@ -69,3 +69,17 @@ def test_the_hint_on_a_file_names_each_option_that_takes_one():
 
 def test_a_lost_trace_is_no_good_end():
     assert Failure("trace_incomplete", "x").exit_code == EXIT_ENVIRONMENT
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("guild_not_formed", "bootstrap"),
+        ("guild_full", "zerostate guild show"),
+        ("no_executor", "price"),
+        ("peer_unreachable", "relay"),
+        ("peer_denied", "zerostate node unban"),
+    ],
+)
+def test_who_finds_nobody_to_work_with_is_told_what_to_look_at(code, says):
+    assert says in Failure(code, "x").hint
