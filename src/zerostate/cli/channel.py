@@ -1,18 +1,18 @@
 """``zerostate channel``: the payment channels of a running node."""
 
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from zerostate.cli.answers import Answer, Json, Verbose, show_answer
 from zerostate.cli.channel_text import ChannelEntry, details, table, transaction
-from zerostate.cli.failures import EXIT_OK, failure_of
-from zerostate.cli.output import print_json, print_lines, tell
+from zerostate.cli.output import tell
 from zerostate.cli.progress import Progress
 from zerostate.cli.running_node import NodeOption, ask_node
-from zerostate.errors import ProcessError, ZeroStateError
+from zerostate.errors import ProcessError
 
 ANSWER_S: Final = 15.0
 """Longest wait for an answer that takes no work, in seconds."""
@@ -26,13 +26,7 @@ channel_app = typer.Typer(
 )
 
 ChannelId = Annotated[str, typer.Argument(metavar="ID", help="0x and 64 hex digits.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, nothing else.")
-]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")]
 Amount = Annotated[int, typer.Option(min=0, metavar="AMOUNT")]
-Answer = Mapping[str, object]
-Lines = Callable[[Answer], Iterable[str]]
 
 
 @channel_app.command("list")
@@ -43,7 +37,7 @@ def list_channels(
     verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
 ) -> int:
     """List the channels of a node, oldest first."""
-    return _run(_ask(node, "channel_list"), _table, as_json=as_json)
+    return show_answer(_ask(node, "channel_list"), _table, as_json=as_json)
 
 
 @channel_app.command("show")
@@ -56,7 +50,7 @@ def show_channel(
 ) -> int:
     """Show one channel: its money, its end, and the trace of its settlement."""
     asking = _ask(node, "channel_show", channel_id=channel_id)
-    return _run(asking, _details, as_json=as_json)
+    return show_answer(asking, _details, as_json=as_json)
 
 
 @channel_app.command("close")
@@ -80,7 +74,7 @@ def close_channel(
     settles it then, waited for or not. Ctrl-C ends the command only.
     """
     closing = _close(node, channel_id, force=force, wait=wait)
-    return _run(closing, _closed, as_json=as_json)
+    return show_answer(closing, _closed, as_json=as_json)
 
 
 @channel_app.command("dispute")
@@ -96,7 +90,7 @@ def dispute_channel(
     A running node does so by itself, as soon as it sees such a close.
     """
     asking = _ask(node, "channel_dispute", channel_id=channel_id, timeout_s=CHAIN_S)
-    return _run(asking, _disputed, as_json=as_json)
+    return show_answer(asking, _disputed, as_json=as_json)
 
 
 @channel_app.command("withdraw")
@@ -118,27 +112,7 @@ def withdraw_from_channel(
         to_payee=to_payee,
         timeout_s=CHAIN_S,
     )
-    return _run(asking, _transaction, as_json=as_json)
-
-
-def _run(
-    work: Coroutine[object, object, Answer], lines: Lines, *, as_json: bool
-) -> int:
-    import asyncio  # noqa: PLC0415  # takes a moment to load; not for --help
-
-    try:
-        answer = asyncio.run(work)
-        if as_json:
-            print_json(answer)
-        else:
-            print_lines((line, False) for line in lines(answer))
-    except ZeroStateError as exc:
-        if as_json:
-            failure = failure_of(exc)
-            error = {"code": failure.code, "message": failure.message}
-            print_json({"error": error})
-        raise
-    return EXIT_OK
+    return show_answer(asking, _transaction, as_json=as_json)
 
 
 async def _ask(

@@ -1,17 +1,18 @@
 """``zerostate guild``: the guilds of a running node."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from zerostate.cli.failures import EXIT_OK, failure_of, one_line
+from zerostate.cli.answers import Answer, Json, Lines, Verbose, show_answer
+from zerostate.cli.failures import one_line
 from zerostate.cli.guild_text import GuildEntry, details, table
-from zerostate.cli.output import print_json, print_lines, tell
+from zerostate.cli.output import tell
 from zerostate.cli.running_node import NodeOption, ask_node
-from zerostate.errors import ProcessError, ZeroStateError
+from zerostate.errors import ProcessError
 
 TIMEOUT_S: Final = 15.0
 """Longest wait for an answer, in seconds. Who leaves waits for the guild's creator."""
@@ -19,11 +20,6 @@ TIMEOUT_S: Final = 15.0
 guild_app = typer.Typer(help="Look at the guilds of a running node, and leave them.")
 
 GuildId = Annotated[str, typer.Argument(metavar="ID", help="guild-… and 32 digits.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, nothing else.")
-]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")]
-Answer = Mapping[str, object]
 
 
 @guild_app.command("list")
@@ -102,26 +98,13 @@ def _run(
     node: Path | None,
     method: str,
     params: Mapping[str, object],
-    lines: Callable[[Answer], Iterable[str]],
+    lines: Lines,
     *,
     as_json: bool,
     timeout_s: float = TIMEOUT_S,
 ) -> int:
-    import asyncio  # noqa: PLC0415  # takes a moment to load; not for --help
-
-    try:
-        answer = asyncio.run(ask_node(node, method, params, timeout_s=timeout_s))
-        if as_json:
-            print_json(answer)
-        else:
-            print_lines((line, False) for line in lines(answer))
-    except ZeroStateError as exc:
-        if as_json:
-            failure = failure_of(exc)
-            error = {"code": failure.code, "message": failure.message}
-            print_json({"error": error})
-        raise
-    return EXIT_OK
+    asking = ask_node(node, method, params, timeout_s=timeout_s)
+    return show_answer(asking, lines, as_json=as_json)
 
 
 def _table(answer: Answer) -> Iterable[str]:
