@@ -7,7 +7,9 @@ import trio
 from zerostate.evidence.identity import Identity
 from zerostate.guild import GuildConfig, GuildTracer, open_guilds
 from zerostate.guild.parts import topic_of
+from zerostate.guild.sealing import seal_body
 from zerostate.p2p import P2PConfig, P2PTracer, open_peer_node
+from zerostate.telemetry import TraceCarrier
 from zerostate.testing import SpanRecorder
 from zerostate.testing.network import MemoryNetwork
 from zerostate.units import NS_PER_S
@@ -111,6 +113,18 @@ class GuildWorld:
         await trio.testing.wait_all_tasks_blocked()
         return formed.guild_id
 
+    async def let_in(self, name, guild_id):
+        """Connect a peer that stood apart with all others; it joins a's guild."""
+        others = [other for other in self.offers if other != name]
+        await self.connect(*others, name)
+        await self.announce_again(guild_id)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def announce_again(self, guild_id):
+        """Announce a guild of "a" once more, as its creator does."""
+        founder = self.guilds["a"]._founder
+        await founder._announce(founder._parts.book.find(guild_id), WANTED)
+
     def view(self, name, guild_id):
         return self.guilds[name].show(guild_id)
 
@@ -150,3 +164,45 @@ async def open_guild_world(offers=OFFERS, *, apart=(), **settings):
         await world.connect(*(name for name in offers if name not in apart))
         world.recorder.clear()
         yield world
+
+
+async def send(world, guild_id, *, confirm_after_s=None, to="b"):
+    """Send from "a"; return the bodies that `to` acted on."""
+    bodies = []
+    confirmed = trio.Event()
+
+    async def handler(_guild_id, message):
+        bodies.append(message.body)
+        if confirm_after_s is not None:
+            await trio.sleep(confirm_after_s)
+            confirmed.set()
+
+    world.guilds[to].on_message("task_request", handler)
+    await world.guilds["a"].send_message(
+        guild_id, id_of(to), "task_request", b"work", confirmed=confirmed
+    )
+    return bodies
+
+
+def guild_at(world, name, guild_id):
+    return world.guilds[name]._parts.book.find(guild_id)
+
+
+def sealed_by(world, name, guild_id, key=None):
+    """What a member would have said under `key`, or under its newest."""
+    return seal_body(
+        key or guild_at(world, name, guild_id).ring.current,
+        guild_id=guild_id,
+        author=id_of(name),
+        message_type="task_request",
+        body=b"under this key",
+        carrier=TraceCarrier(),
+    )
+
+
+def refused(world, name):
+    return {
+        what.removeprefix("guild.refused."): n
+        for what, n in world.guilds[name].stats().items()
+        if what.startswith("guild.refused.")
+    }

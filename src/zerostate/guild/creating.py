@@ -12,7 +12,6 @@ from zerostate.errors import (
     GuildNotFormedError,
     NotAMemberError,
     OverloadedError,
-    ZeroStateError,
 )
 from zerostate.guild import messages_pb2 as pb
 from zerostate.guild.bodies import parse, parse_id
@@ -28,6 +27,7 @@ from zerostate.guild.parts import (
     topic_of,
 )
 from zerostate.guild.requests import SignedJoin, open_join, open_leave
+from zerostate.guild.telling import Teller
 from zerostate.guild.tracing import DissolveReason
 from zerostate.guild.transitions import (
     MAX_MEMBERS,
@@ -72,6 +72,7 @@ class Founder:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._me = parts.identity.peer_id
+        self._teller = Teller(parts)
         self._joins = RequestBudget(parts.clock, "joins")
         self._returns = RequestBudget(
             parts.clock, "joins anew", rate_per_s=RETURN_RATE_PER_S, burst=RETURN_BURST
@@ -319,7 +320,7 @@ class Founder:
         with self._parts.tracer.trace_key_exchange(
             guild.guild_id, epoch=guild.epoch, recipients=len(others)
         ):
-            self._tell(guild, [entry], others)
+            self._tell(guild, [entry], others, is_secret=True)
 
     def _others(self, guild: Guild) -> list[Member]:
         return [m for m in guild.membership.members if m.peer_id != self._me]
@@ -333,9 +334,22 @@ class Founder:
         )
 
     def _tell(
-        self, guild: Guild, entries: Sequence[bytes], others: Sequence[Member]
+        self,
+        guild: Guild,
+        entries: Sequence[bytes],
+        others: Sequence[Member],
+        *,
+        is_secret: bool = False,
     ) -> None:
-        """Send transitions and the new key to members, in the background."""
+        """Send transitions and the new key to members, in the background.
+
+        Args:
+            guild: Which guild.
+            entries: The transitions.
+            others: Who is told.
+            is_secret: Somebody has gone who must not read on: nobody of `others` may
+                miss it.
+        """
         if not others:
             return
         keys = [
@@ -343,19 +357,11 @@ class Founder:
             for m in others
         ]
         update = pb.Update(log=entries, keys=keys)
-        self._parts.spawn(self._publish, guild, "guild_update", update)
-
-    async def _publish(
-        self, guild: Guild, message_type: str, update: pb.Update
-    ) -> None:
-        try:
-            await self._parts.peers.publish(
-                topic_of(guild.guild_id), message_type, update.SerializeToString()
-            )
-        except ZeroStateError as exc:
-            # They learn it from the answer to their next heartbeat.
-            self._parts.counts["guild.updates.unsent"] += 1
-            _logger.warning("%s of %s not sent: %s", message_type, guild.guild_id, exc)
+        if is_secret:
+            to = [m.peer_id for m in others]
+            self._parts.spawn(self._teller.tell_surely, guild, update, to)
+        else:
+            self._parts.spawn(self._teller.publish, guild, "guild_update", update)
 
     # What ends
 
@@ -435,5 +441,5 @@ class Founder:
     async def _publish_end(self, guild: Guild, entry: bytes) -> None:
         # Who is not told learns it from the answer to its next heartbeat, or expires.
         if guild.log.membership.members[1:]:
-            await self._publish(guild, "guild_dissolve", pb.Update(log=[entry]))
+            await self._teller.publish(guild, "guild_dissolve", pb.Update(log=[entry]))
         await self._parts.peers.unsubscribe(topic_of(guild.guild_id))

@@ -281,7 +281,8 @@ class GuildService:
 
         ``guild.refused.<code>`` (and ``.<reason>``), ``guild.ended.<reason>``,
         ``guild.evicted``, ``guild.evictions.failed``, ``guild.catch_ups``,
-        ``guild.heartbeats.answered|failed``, ``guild.updates.unsent``, ``guild.errors``.
+        ``guild.heartbeats.answered|failed``, ``guild.updates.unsent|unconfirmed``,
+        ``guild.errors``.
         """
         return dict(self._parts.counts)
 

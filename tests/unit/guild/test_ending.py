@@ -115,16 +115,16 @@ async def test_a_member_that_missed_the_end_learns_it_by_its_heartbeat(autojump_
 
 
 async def test_a_member_that_missed_a_change_asks_when_the_end_comes(autojump_clock):
-    async with open_guild_world() as world:
-        guild_id = await world.form()
-        world.lose_gossip("c")
-        await world.guilds["b"].leave(guild_id)
-        await trio.testing.wait_all_tasks_blocked()
+    async with open_guild_world(apart=("c",)) as world:
+        guild_id = await world.form(members=1, max_members=3)
+        world.lose_gossip("b")
+        await world.let_in("c", guild_id)
+        assert world.view("b", guild_id).version == 2
         world.lose_nothing()
         await world.guilds["a"].dissolve(guild_id)
         await trio.testing.wait_all_tasks_blocked()
 
-        assert world.view("c", guild_id).end_reason == "dissolved"
+        assert world.view("b", guild_id).end_reason == "dissolved"
 
 
 async def test_a_guild_ends_for_each_when_its_time_is_over(autojump_clock):

@@ -199,8 +199,7 @@ async def test_joins_go_on_after_forming_where_there_is_room(autojump_clock):
         body = world.recorder.named("guild.create")
         world.recorder.clear()
         await world.connect("a", "c")
-        announced = announce_again(world, guild_id)
-        await announced
+        await world.announce_again(guild_id)
         await trio.testing.wait_all_tasks_blocked()
 
         assert set(world.views(guild_id).values()) == {(3, 3, "open")}
@@ -210,13 +209,6 @@ async def test_joins_go_on_after_forming_where_there_is_room(autojump_clock):
         ]
         assert exchange.parent.span_id == served[0].context.span_id
         assert body.context.span_id != exchange.parent.span_id
-
-
-def announce_again(world, guild_id):
-    """Announce a guild once more, as its creator would."""
-    founder = world.guilds["a"]._founder
-    guild = founder._parts.book.find(guild_id)
-    return founder._announce(guild, WANTED)
 
 
 async def test_an_observer_takes_no_place_of_those_who_are_waited_for(autojump_clock):
@@ -283,7 +275,7 @@ async def test_who_has_lost_its_key_joins_anew_and_all_get_a_new_one(autojump_cl
         joiner = world.guilds["b"]._joiner
         guild = joiner._parts.book.find(guild_id)
         joiner._parts.end(guild, "creator_lost")
-        await announce_again(world, guild_id)
+        await world.announce_again(guild_id)
         await trio.testing.wait_all_tasks_blocked()
 
         assert set(world.views(guild_id, "ac").values()) == {(5, 5, "open")}
