@@ -1,7 +1,6 @@
 """Keeps what proves the tasks that this peer has asked for, and what came of them."""
 
 import logging
-import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -13,12 +12,18 @@ import trio
 
 from zerostate.errors import ConfigError, StoreCorruptError, StoreUnavailableError
 from zerostate.ids import TaskId, parse_task_id
+from zerostate.node.spare_files import SPARE_NAMES, SpareFiles, write_new
 
 MAX_TASKS: Final = 1_000
 """Tasks that are kept; the oldest goes first."""
 
 MAX_BYTES: Final = 1 << 30
 """Most that all of them take, in bytes: an output has up to 16 MiB."""
+
+MAX_SPARE_BYTES: Final = 256 << 20
+"""Most of it that modules and inputs take, in bytes: a task has up to 15 MiB of them, so
+that the last seventeen can be run again at least. The oldest go first, and always before
+any task's proof does."""
 
 RECEIPT_NAME: Final = "receipt"
 """File with the executor's sealed receipt, as it came."""
@@ -35,6 +40,9 @@ WITNESS_NAME: Final = "witness"
 DEBT_NAME: Final = "debt"
 """File that is there while a task's receipt has not been paid."""
 
+SHARED_NAME: Final = "shared"
+"""Directory with each module and input once, beside those of the tasks."""
+
 RECORD_NAME: Final = "record"
 """File with what the node tells of a task that was submitted to it."""
 
@@ -44,7 +52,6 @@ a manifest or a receipt at most as much."""
 
 _DRAFT: Final = ".new"
 _DIRECTORY_MODE: Final = 0o700
-_FILE_MODE: Final = 0o600
 
 _logger: Final = logging.getLogger("zerostate.node")
 
@@ -60,34 +67,55 @@ class TaskArchive:
         directory: Made if missing, mode 0700.
         max_tasks: Most tasks.
         max_bytes: Most bytes of all tasks together.
+        max_spare_bytes: Most bytes of those that are modules and inputs; each counts
+            once, however many tasks have it.
 
     Raises:
         ConfigError: `directory` cannot be used.
     """
 
     def __init__(
-        self, directory: Path, *, max_tasks: int = MAX_TASKS, max_bytes: int = MAX_BYTES
+        self,
+        directory: Path,
+        *,
+        max_tasks: int = MAX_TASKS,
+        max_bytes: int = MAX_BYTES,
+        max_spare_bytes: int = MAX_SPARE_BYTES,
     ) -> None:
         self._directory = directory.absolute()
         self._max_tasks = max_tasks
         self._max_bytes = max_bytes
+        self._max_spare_bytes = max_spare_bytes
+        self._spare = SpareFiles(self._directory / SHARED_NAME)
         self._one_at_a_time = trio.CapacityLimiter(1)
         try:
             self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             _remove_drafts(self._directory)
             self._sizes = OrderedDict(_found(self._directory))
+            self._spare.restore(self._directory / one for one in self._sizes)
         except OSError as exc:
             raise ConfigError(f"data_dir: {directory}: {exc.strerror}") from exc
         self._make_room(0)
 
-    async def keep(self, task_id: TaskId, files: Mapping[str, bytes]) -> Path | None:
+    async def keep(
+        self,
+        task_id: TaskId,
+        files: Mapping[str, bytes],
+        spare: Mapping[str, bytes] | None = None,
+    ) -> Path | None:
         """Write `files` for a task and return the directory that they are in.
 
+        Args:
+            task_id: The task.
+            files: What proves it.
+            spare: What it can be run again from, by its name in `SPARE_NAMES`. It is
+                left out if there is no room, and goes before any proof does.
+
         Returns:
-            None if they cannot be kept; the log says why.
+            None if `files` cannot be kept; the log says why.
         """
         return await trio.to_thread.run_sync(
-            self._keep, task_id, files, limiter=self._one_at_a_time
+            self._keep, task_id, files, spare or {}, limiter=self._one_at_a_time
         )
 
     async def add(self, task_id: TaskId, name: str, data: bytes) -> None:
@@ -136,7 +164,7 @@ class TaskArchive:
 
     def _add(self, task_id: TaskId, name: str, data: bytes) -> None:
         if task_id not in self._sizes:
-            self._keep(task_id, {name: data})
+            self._keep(task_id, {name: data}, {})
             return
         # The youngest now, so that it does not make room for itself.
         held = self._sizes.pop(task_id)
@@ -145,47 +173,56 @@ class TaskArchive:
         place = self._directory / task_id
         draft = place / (name + _DRAFT)
         try:
-            _write(draft, data)
+            write_new(draft, data)
             draft.replace(place / name)
         except OSError as exc:
             _logger.warning("%s of %s is not kept: %s", name, task_id, exc)
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
 
-    def _keep(self, task_id: TaskId, files: Mapping[str, bytes]) -> Path | None:
+    def _keep(
+        self, task_id: TaskId, files: Mapping[str, bytes], spare: Mapping[str, bytes]
+    ) -> Path | None:
         size = sum(map(len, files.values()))
         place = self._directory / task_id
         draft = self._directory / (task_id + _DRAFT)
-        self._make_room(size)
+        has_room = self._make_room(size, spare)
         try:
             draft.mkdir(mode=_DIRECTORY_MODE)
             for name, data in files.items():
-                _write(draft / name, data)
+                write_new(draft / name, data)
+            if has_room:
+                self._link(draft, spare, task_id)
             draft.rename(place)
         except OSError as exc:
             _logger.warning("what proves %s is not kept: %s", task_id, exc)
             shutil.rmtree(draft, ignore_errors=True)
             return None
-        self._sizes[task_id] = size
-        return place
+        else:
+            self._sizes[task_id] = size
+            self._spare.adopt(place)
+            return place
+        finally:
+            self._spare.drop_unused()
 
-    def _make_room(self, size: int) -> None:
+    def _link(self, draft: Path, spare: Mapping[str, bytes], task_id: TaskId) -> None:
+        """Keep what a task can be run again from; its proof is worth more than that."""
+        try:
+            self._spare.link(draft, spare)
+        except OSError as exc:
+            _logger.warning("module and input of %s are not kept: %s", task_id, exc)
+
+    def _make_room(self, size: int, spare: Mapping[str, bytes] | None = None) -> bool:
+        """Return whether there is room for `spare`, too."""
         while self._sizes and (
             len(self._sizes) >= self._max_tasks
             or sum(self._sizes.values()) + size > self._max_bytes
         ):
             oldest, _ = self._sizes.popitem(last=False)
+            self._spare.release(self._directory / oldest)
             shutil.rmtree(self._directory / oldest, ignore_errors=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE
-    )
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        left = self._max_bytes - sum(self._sizes.values()) - size
+        return self._spare.make_room(spare or {}, min(left, self._max_spare_bytes))
 
 
 def _read(path: Path) -> bytes | None:
@@ -213,7 +250,11 @@ def _found(directory: Path) -> Iterator[tuple[TaskId, int]]:
         # Whatever else somebody has put there is left alone.
         with suppress(ValueError, OSError):
             task_id = parse_task_id(place.name)
-            size = sum(file.stat().st_size for file in place.iterdir())
+            size = sum(
+                file.stat().st_size
+                for file in place.iterdir()
+                if file.name not in SPARE_NAMES
+            )
             entries.append((place.stat().st_mtime_ns, task_id, size))
     for _, task_id, size in sorted(entries):
         yield task_id, size

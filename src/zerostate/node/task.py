@@ -40,6 +40,7 @@ from zerostate.node.paying import Owed, TaskPayments
 from zerostate.node.pinning import TaskTraces
 from zerostate.node.progress import Progress
 from zerostate.node.report import PaymentReport, TaskReport
+from zerostate.node.spare_files import INPUT_NAME, MODULE_NAME
 from zerostate.node.submission import TaskFiles, TaskSubmission, read_files
 from zerostate.node.tracing import NodeTracer, TaskNotes
 from zerostate.node.witnessing import WITNESSES, ask_witnesses
@@ -234,7 +235,9 @@ class Requester:
             MANIFEST_NAME: engagement.manifest,
             OUTPUT_NAME: result.output,
         }
-        report.kept_in = await self._archive.keep(report.task_id, files)
+        task_files = engagement.files
+        again = {MODULE_NAME: task_files.module, INPUT_NAME: task_files.input}
+        report.kept_in = await self._archive.keep(report.task_id, files, again)
 
     def _check(
         self,
