@@ -4,15 +4,24 @@ import json
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import pytest
 
 from devchain_process import Client, write_genesis
 from zerostate.clock import SystemClock
-from zerostate.errors import ConfigError, PortInUseError
+from zerostate.errors import ConfigError, PortInUseError, StoreUnavailableError
 from zerostate.evidence.ethereum import EthAddress
-from zerostate.payment.devchain import Genesis, load_genesis, serve_devchain
+from zerostate.payment.devchain import (
+    DevChain,
+    DevChainServer,
+    Genesis,
+    load_genesis,
+    serve_devchain,
+)
 from zerostate.payment.devchain.genesis import MAX_CODE_BYTES
+from zerostate.payment.devchain.keyvalue import KeyValueFile
+from zerostate.units import NS_PER_S
 
 JSON = {"Content-Type": "application/json"}
 ASK_ID = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}).encode()
@@ -25,15 +34,22 @@ def serve(path, host="127.0.0.1", port=0):
     )
 
 
+@contextmanager
+def running(server):
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.close()
+        thread.join()
+    assert server.failed_calls == 0
+
+
 @pytest.fixture
 def server(tmp_path):
-    running = serve(tmp_path / "chain.db")
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    yield running
-    running.close()
-    thread.join()
-    assert running.failed_calls == 0
+    with running(serve(tmp_path / "chain.db")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -100,6 +116,71 @@ def test_it_listens_on_loopback_only(tmp_path):
     for host in ("0.0.0.0", "example.org", "10.0.0.1"):
         with pytest.raises(ConfigError, match="not a loopback address"):
             serve(tmp_path / "chain.db", host=host)
+
+
+class Told:
+    """A chain that tells when it was kept awake, and may fail at that."""
+
+    def __init__(self, path):
+        self.file = KeyValueFile.open(path)
+        self.chain = DevChain(self.file, Genesis(), SystemClock())
+        self.looked, self.added = threading.Semaphore(0), threading.Semaphore(0)
+        self.failures = []
+
+    def __getattr__(self, name):
+        return getattr(self.chain, name)
+
+    def open_window(self):
+        """Let a close be open to challenges for another hour."""
+        deadline_s = SystemClock().wall_ns() // NS_PER_S + 3600
+        self.file.set_window("c0" * 20, "1d" * 32, deadline_s)
+
+    def keep_awake(self):
+        if self.failures:
+            raise self.failures.pop()
+        if self.chain.keep_awake() is not None:
+            self.added.release()
+        self.looked.release()
+
+
+def wait_for(happened, times):
+    for _ in range(times):
+        assert happened.acquire(timeout=20)
+
+
+def head_of(server):
+    client = Client(server.url)
+    try:
+        return client.number("eth_blockNumber")
+    finally:
+        client.close()
+
+
+@pytest.fixture
+def chain(tmp_path):
+    return Told(tmp_path / "chain.db")
+
+
+def test_empty_blocks_come_by_themselves_while_a_window_is_open(chain):
+    with running(DevChainServer(chain, "127.0.0.1", 0, idle_block_s=0.01)) as server:
+        wait_for(chain.looked, 2)
+        assert head_of(server) == 0
+        chain.open_window()
+        wait_for(chain.added, 2)
+        assert head_of(server) >= 2
+        assert server.failed_idle_blocks == 0
+
+
+@pytest.mark.parametrize(
+    "failure", [StoreUnavailableError("the disk is full"), RuntimeError("unforeseen")]
+)
+def test_after_an_empty_block_that_failed_the_next_one_comes(chain, failure):
+    chain.open_window()
+    chain.failures.append(failure)
+    with running(DevChainServer(chain, "127.0.0.1", 0, idle_block_s=0.01)) as server:
+        wait_for(chain.added, 1)
+        assert head_of(server) >= 1
+        assert server.failed_idle_blocks == 1
 
 
 def test_a_taken_port_is_told(server, tmp_path):

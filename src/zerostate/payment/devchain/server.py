@@ -6,7 +6,6 @@ import threading
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, final
 
-from zerostate.errors import ZeroStateError
 from zerostate.payment.devchain.chain import DevChain
 from zerostate.payment.devchain.methods import answer
 from zerostate.payment.devchain.wire import (
@@ -35,6 +34,13 @@ class DevChainServer(LoopbackServer):
     Only for loopback: anybody who can reach it can send transactions and turn the
     clock.
 
+    Args:
+        chain: The chain to serve; closed by `close`.
+        host: A loopback address.
+        port: 0 takes any that is free.
+        idle_block_s: Time between empty blocks while a challenge window is open, in
+            seconds.
+
     Raises:
         ConfigError: `host` is not a loopback address.
         PortInUseError: Another program listens on `port`.
@@ -42,11 +48,22 @@ class DevChainServer(LoopbackServer):
     Attributes:
         chain: The chain served.
         failed_calls: Calls that ended in an error nobody foresaw; each is logged.
+        failed_idle_blocks: Empty blocks that could not be added; each is logged, and
+            tried again after `idle_block_s`.
     """
 
-    def __init__(self, chain: DevChain, host: str, port: int) -> None:
+    def __init__(
+        self,
+        chain: DevChain,
+        host: str,
+        port: int,
+        *,
+        idle_block_s: float = IDLE_BLOCK_S,
+    ) -> None:
         self.chain: Final = chain
         self.failed_calls = 0
+        self.failed_idle_blocks = 0
+        self._idle_block_s: Final = idle_block_s
         self._ended = threading.Event()
         super().__init__(host, port, _Handler)
         self._awake = threading.Thread(target=self._keep_awake, daemon=True)
@@ -66,10 +83,11 @@ class DevChainServer(LoopbackServer):
         self.chain.close()
 
     def _keep_awake(self) -> None:
-        while not self._ended.wait(IDLE_BLOCK_S):
+        while not self._ended.wait(self._idle_block_s):
             try:
                 self.chain.keep_awake()
-            except ZeroStateError:
+            except Exception:  # noqa: BLE001  # the thread's top: logged and counted
+                self.failed_idle_blocks += 1
                 _log.exception("no block could be added while a window is open")
 
 
