@@ -23,6 +23,7 @@ from zerostate.payment.database import (
 )
 from zerostate.payment.devchain import keyvalue
 from zerostate.payment.schema import SCHEMA
+from zerostate.payment.watchtower import store
 
 OLD = Schema("notes", (("CREATE TABLE notes (text TEXT)",),))
 NEW = Schema(
@@ -130,7 +131,7 @@ def test_a_copy_that_cannot_be_made_stops_the_migration(path):
 
 @pytest.mark.parametrize(
     "schema",
-    [SCHEMA, journal.SCHEMA, keyvalue.SCHEMA],
+    [SCHEMA, journal.SCHEMA, keyvalue.SCHEMA, store.SCHEMA],
     ids=lambda schema: schema.name,
 )
 def test_each_store_refuses_a_newer_file_and_leaves_it_alone(path, schema):
