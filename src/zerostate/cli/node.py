@@ -1,18 +1,22 @@
-"""``zerostate node``: one peer of the network, in this process."""
+"""``zerostate node``: one peer of the network, in this process, and its neighbours."""
 
 import os
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from zerostate.cli.failures import EXIT_OK, failure_of
-from zerostate.cli.output import print_json, print_lines
+from zerostate.cli.answers import Answer, Json, Lines, Verbose, show_answer
+from zerostate.cli.failures import EXIT_OK, failure_of, one_line
+from zerostate.cli.output import print_json, print_lines, tell
+from zerostate.cli.peers_text import ban_told, peers_and_bans
 from zerostate.cli.places import require_linux
-from zerostate.errors import ZeroStateError
+from zerostate.cli.running_node import NodeOption, ask_node
+from zerostate.errors import ProcessError, ZeroStateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from zerostate.node.app import Ready
     from zerostate.node.config import NodeConfig
@@ -20,7 +24,14 @@ if TYPE_CHECKING:
 # Nothing heavy is imported above: each command loads what it needs when it is called.
 # ruff: noqa: PLC0415
 
-node_app = typer.Typer(help="Run a peer of the network.")
+ANSWER_S: Final = 15.0
+"""Longest wait for an answer of a running node, in seconds."""
+
+node_app = typer.Typer(
+    help="Run a peer of the network; look at its neighbours, and ban them."
+)
+
+PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="12D3Koo…")]
 
 
 @node_app.command()
@@ -48,6 +59,54 @@ def run(
 ) -> int:
     """Run one peer until Ctrl-C or SIGTERM."""
     return run_node(config, as_json=as_json, verbose=verbose)
+
+
+@node_app.command("peers")
+def list_peers(
+    *,
+    node: NodeOption = None,
+    as_json: Json = False,
+    verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
+) -> int:
+    """List who is connected with a running node, and how, and who is banned."""
+    return _ask(
+        node,
+        "peer_list",
+        {},
+        lambda answer: peers_and_bans(answer, time.time_ns()),
+        as_json=as_json,
+    )
+
+
+@node_app.command("ban")
+def ban_peer(
+    peer_id: PeerArgument,
+    *,
+    for_s: Annotated[
+        float | None,
+        typer.Option(
+            "--for", metavar="SECONDS", help="How long. Default: until it is unbanned."
+        ),
+    ] = None,
+    node: NodeOption = None,
+    as_json: Json = False,
+    verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
+) -> int:
+    """Disconnect a peer at once, and have nothing to do with it for a while."""
+    params = {"peer_id": peer_id, "for_s": for_s}
+    return _ask(node, "peer_ban", params, _banned, as_json=as_json)
+
+
+@node_app.command("unban")
+def unban_peer(
+    peer_id: PeerArgument,
+    *,
+    node: NodeOption = None,
+    as_json: Json = False,
+    verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
+) -> int:
+    """End a ban."""
+    return _ask(node, "peer_unban", {"peer_id": peer_id}, _unbanned, as_json=as_json)
 
 
 def run_node(path: Path, *, as_json: bool, verbose: bool) -> int:
@@ -122,3 +181,29 @@ def _lines(config: "NodeConfig", ready: "Ready") -> "Iterator[str]":
     yield f"Health          {ready.ops_url or 'not served; set ops_listen'}"
     yield f"Control socket  {config.control_socket}"
     yield "Ctrl-C ends it."
+
+
+def _ask(
+    node: Path | None, method: str, params: Answer, lines: Lines, *, as_json: bool
+) -> int:
+    asking = ask_node(node, method, params, timeout_s=ANSWER_S)
+    return show_answer(asking, lines, as_json=as_json)
+
+
+def _banned(answer: Answer) -> "Iterable[str]":
+    _warn_unkept(answer)
+    return [one_line(ban_told(answer, time.time_ns()))]
+
+
+def _unbanned(answer: Answer) -> "Iterable[str]":
+    _warn_unkept(answer)
+    match answer:
+        case {"peer_id": str(peer_id), "was_banned": bool(was_banned)}:
+            said = "unbanned" if was_banned else "was not banned:"
+            return [one_line(f"{said} {peer_id}")]
+    raise ProcessError("the node did not tell what it has done")
+
+
+def _warn_unkept(answer: Answer) -> None:
+    if answer.get("unkept") is not None:
+        tell([f"warning: a restart will forget it: {one_line(str(answer['unkept']))}"])

@@ -19,6 +19,7 @@ from zerostate.guild import (
     open_guilds,
 )
 from zerostate.node.archive import TaskArchive
+from zerostate.node.bans import Bans
 from zerostate.node.bidding import ExecutorTerms, Price
 from zerostate.node.channel_commands import ChannelCommands
 from zerostate.node.commands import OUTLASTING, Commands
@@ -35,6 +36,7 @@ from zerostate.node.layers import Layers
 from zerostate.node.ops import Ops
 from zerostate.node.paying import TaskPayments
 from zerostate.node.payments import open_payments
+from zerostate.node.peer_commands import PeerCommands
 from zerostate.node.sampling import node_sampler
 from zerostate.node.task import Requester
 from zerostate.node.task_commands import TaskCommands
@@ -53,6 +55,9 @@ from zerostate.telemetry import (
     init_tracer,
 )
 from zerostate.units import Minor
+
+BANS_NAME: Final = "bans.json"
+"""File in the data directory: with whom this peer has nothing to do for now."""
 
 EARNINGS_NAME: Final = "earnings.db"
 """File in the data directory: what the tasks that this peer has run are paid."""
@@ -122,6 +127,7 @@ async def _serve(
                 config,
                 layers.peers,
                 layers.requester,
+                known=PeerCommands(layers.peers, layers.bans),
                 guilds=GuildCommands(layers.guilds, layers.peers.peer_id),
                 tasks=tasks,
                 channels=ChannelCommands(layers.payments.channels, telemetry.trace_url),
@@ -174,6 +180,7 @@ async def open_layers(
 
     Raises:
         ConfigError: The settings cannot be used on this machine.
+        StoreCorruptError: What was kept of bans or earnings cannot be read.
     """
     clock = SystemClock()
     payment_tracer = PaymentTracer(provider)
@@ -187,6 +194,9 @@ async def open_layers(
                 opener=opener,
             )
         )
+        bans = Bans(config.data_dir / BANS_NAME, peers.access, clock)
+        # Before anything above listens to a peer.
+        bans.restore()
         payments = await stack.enter_async_context(
             open_payments(
                 config.payment_config,
@@ -250,7 +260,9 @@ async def open_layers(
             clock=clock,
             tracer=NodeTracer(provider),
         )
-        yield Layers(peers, guilds, requester, archive, payments, debts, tuple(counts))
+        yield Layers(
+            peers, bans, guilds, requester, archive, payments, debts, tuple(counts)
+        )
 
 
 def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorTerms:

@@ -12,6 +12,7 @@ from zerostate.node.config import NodeConfig
 from zerostate.node.control import CommandError, Method, Params
 from zerostate.node.guild_commands import GuildCommands
 from zerostate.node.params import number, text
+from zerostate.node.peer_commands import PeerCommands
 from zerostate.node.progress import Progress
 from zerostate.node.task import Requester
 from zerostate.node.task_commands import TaskCommands, submission_of
@@ -22,11 +23,19 @@ MAX_FLUSH_S: Final = 30.0
 """Longest flush that a caller may ask for, in seconds."""
 
 OUTLASTING: Final = frozenset(
-    {"submit", "guild_leave", "channel_close", "channel_dispute", "channel_withdraw"}
+    {
+        "submit",
+        "peer_ban",
+        "peer_unban",
+        "guild_leave",
+        "channel_close",
+        "channel_dispute",
+        "channel_withdraw",
+    }
 )
 """Methods that go on when their caller is gone: an executor that works is to be paid, a
-guild's other members are to hear who has left it, and what was signed or sent to a chain
-cannot be taken back."""
+guild's other members are to hear who has left it, what holds of bans is to be kept, and
+what was signed or sent to a chain cannot be taken back."""
 
 
 @final
@@ -39,6 +48,7 @@ class Commands:
         peers: PeerNode,
         requester: Requester,
         *,
+        known: PeerCommands,
         guilds: GuildCommands,
         tasks: TaskCommands,
         channels: ChannelCommands,
@@ -47,6 +57,7 @@ class Commands:
         self._config = config
         self._peers = peers
         self._requester = requester
+        self._known = known
         self._guilds = guilds
         self._tasks = tasks
         self._channels = channels
@@ -60,6 +71,7 @@ class Commands:
             "submit": self.submit,
             "flush": self.flush,
             "stats": self.stats,
+            **self._known.methods(),
             **self._guilds.methods(),
             **self._tasks.methods(),
             **self._channels.methods(),

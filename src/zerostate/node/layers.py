@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from zerostate.guild import GuildService
 from zerostate.node.archive import TaskArchive
+from zerostate.node.bans import Bans
 from zerostate.node.debts import Debts
 from zerostate.node.payments import Payments
 from zerostate.node.task import Requester
@@ -16,6 +17,10 @@ class Layers:
     """The layers of one peer, wired."""
 
     peers: PeerNode
+
+    bans: Bans
+    """With whom it has nothing to do for now."""
+
     guilds: GuildService
     requester: Requester
 

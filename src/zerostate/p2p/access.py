@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 import trio
@@ -45,7 +45,8 @@ class AccessList:
     def ban(self, peer_id: PeerId, for_s: float, reason: str) -> None:
         """Have nothing to do with `peer_id` for a while; it is disconnected at once.
 
-        A ban is not kept over a restart. Of two bans the one that ends later holds.
+        A ban is not kept over a restart, unless somebody keeps `bans`. Of two bans the
+        one that ends later holds.
 
         Args:
             peer_id: Whom; not this peer.
@@ -71,9 +72,17 @@ class AccessList:
         _logger.warning("peer %s banned for %g s: %s", peer_id, for_s, reason)
         self._on_ban(peer_id)
 
-    def unban(self, peer_id: PeerId) -> None:
-        """End a ban; does nothing if there is none."""
+    def unban(self, peer_id: PeerId) -> bool:
+        """End a ban; return whether there was one."""
+        was_banned = self.is_banned(peer_id)
         self._banned_until.pop(peer_id, None)
+        return was_banned
+
+    def bans(self) -> Mapping[PeerId, float]:
+        """Return who is banned now, and for how long still, in seconds."""
+        now = trio.current_time()
+        self._forget_ended(now)
+        return {peer_id: end - now for peer_id, end in self._banned_until.items()}
 
     def is_banned(self, peer_id: PeerId) -> bool:
         """Return whether `peer_id` is banned now."""
