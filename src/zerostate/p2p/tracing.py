@@ -1,11 +1,10 @@
 """The spans of the peer-to-peer layer: words, not deeds."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Final, Literal, final, get_args
 
-from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Span, TracerProvider, get_current_span
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, TracerProvider, get_current_span
 
 from zerostate.errors import P2PError
 from zerostate.ids import MessageId, PeerId
@@ -14,6 +13,7 @@ from zerostate.p2p.message import Message
 from zerostate.semconv import attributes as attr
 from zerostate.semconv import spans
 from zerostate.semconv.spans import SpanSpec
+from zerostate.telemetry.block import SpanBlock
 from zerostate.telemetry.propagation import TraceCarrier
 from zerostate.telemetry.spans import LayerTracer
 from zerostate.telemetry.trust import Admission
@@ -144,10 +144,9 @@ class P2PTracer(LayerTracer):
         }
         return self.span(spans.P2P_MESSAGE_CLIENT, attributes, type=message_type)
 
-    @contextmanager
     def trace_handling(
         self, message: Message, *, admission: Admission
-    ) -> Iterator[Span]:
+    ) -> AbstractContextManager[Span]:
         """Cover a handler of a message from a direct stream (SERVER).
 
         Args:
@@ -157,17 +156,27 @@ class P2PTracer(LayerTracer):
         attributes = _incoming(message)
         attributes[attr.MESSAGING_OPERATION_NAME] = "handle"
         attributes[attr.MESSAGING_OPERATION_TYPE] = "process"
-        with (
-            _attached(admission.context),
-            self.span(
-                spans.P2P_MESSAGE_SERVER,
-                attributes,
-                context=admission.context,
-                links=admission.links,
-                type=message.type,
-            ) as span,
-        ):
-            yield span
+        return self._span_of_author(
+            spans.P2P_MESSAGE_SERVER, attributes, admission, type=message.type
+        )
+
+    def _span_of_author(
+        self,
+        spec: SpanSpec,
+        attributes: _Attributes,
+        admission: Admission,
+        **fields: str,
+    ) -> AbstractContextManager[Span]:
+        # All of the context, so that the author's baggage reaches the handler too.
+        return SpanBlock(
+            self._tracer,
+            spec.name.format(**fields),
+            kind=SpanKind[spec.kind],
+            attributes=attributes,
+            context=admission.context,
+            links=admission.links,
+            is_context_attached=True,
+        )
 
     def trace_message(
         self,
@@ -231,7 +240,6 @@ class P2PTracer(LayerTracer):
             attributes[attr.PEER_ID] = to
         return self.span(spans.P2P_GOSSIP_PUBLISH, attributes)
 
-    @contextmanager
     def trace_gossip_deliver(
         self,
         message: Message,
@@ -239,7 +247,7 @@ class P2PTracer(LayerTracer):
         forwarder: PeerId,
         admission: Admission,
         latency_ns: int,
-    ) -> Iterator[Span]:
+    ) -> AbstractContextManager[Span]:
         """Cover a message's arrival from the mesh, with what it sets off (CONSUMER).
 
         Args:
@@ -257,16 +265,7 @@ class P2PTracer(LayerTracer):
             attr.GOSSIP_SEQUENCE: message.sequence,
             attr.GOSSIP_FORWARDER: forwarder,
         }
-        with (
-            _attached(admission.context),
-            self.span(
-                spans.P2P_GOSSIP_DELIVER,
-                attributes,
-                context=admission.context,
-                links=admission.links,
-            ) as span,
-        ):
-            yield span
+        return self._span_of_author(spans.P2P_GOSSIP_DELIVER, attributes, admission)
 
     def trace_dht_operation(
         self,
@@ -377,17 +376,6 @@ class P2PTracer(LayerTracer):
     def record_peers(self, span: Span, peers: int) -> None:
         """Note on a publishing span to how many neighbours the message went."""
         span.set_attribute(attr.GOSSIP_PEERS, peers)
-
-
-@contextmanager
-def _attached(context: Context) -> Iterator[None]:
-    # So that the author's baggage reaches the handler too: opening a span with a
-    # context takes only the span out of it.
-    token = attach(context)
-    try:
-        yield
-    finally:
-        detach(token)
 
 
 def _message(

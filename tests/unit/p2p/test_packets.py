@@ -2,7 +2,6 @@
 
 import socket as stdlib_socket
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
 import trio
@@ -50,6 +49,19 @@ class Secured:
         self.socket.close()
 
 
+class Muxed:
+    """What is multiplexed: up, and with a deadline of its own for bodies."""
+
+    is_established = True
+
+    def __init__(self):
+        self.waited_for = []
+
+    async def _read_data_body(self, length):
+        self.waited_for.append(length)
+        return b"in time"
+
+
 class End:
     """One end of a connection."""
 
@@ -57,7 +69,7 @@ class End:
         raw.setblocking(False)
         raw.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_SNDBUF, 4096)
         self.socket = trio.socket.from_stdlib_socket(raw)
-        self.conn = SimpleNamespace(is_established=True)
+        self.conn = Muxed()
         secured = Secured(self.socket, left)
         self.packets = Packets(self.conn, secured, self.socket)
 
@@ -121,6 +133,19 @@ async def test_a_frame_larger_than_a_packet_comes_whole():
         nursery.start_soon(near.packets.write_frame, data)
         with trio.fail_after(5):
             assert await far.packets.read(len(data)) == data
+
+
+async def test_only_a_body_that_has_not_come_whole_is_waited_for():
+    async with open_ends() as (near, far):
+        near.packets.send_now(b"header")
+        near.packets.send_now(b"all of the body")
+        with trio.fail_after(5):
+            assert await far.packets.read(6) == b"header"
+            assert await far.packets.read_body(15) == b"all of the body"
+        assert far.conn.waited_for == []
+        near.packets.send_now(b"half")
+        assert await far.packets.read_body(8) == b"in time"
+        assert far.conn.waited_for == [8]
 
 
 async def test_a_cancelled_writer_ends_its_frame():

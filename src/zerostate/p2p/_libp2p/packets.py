@@ -52,6 +52,7 @@ class Packets:
         # What came along with the end of the handshake.
         self._decrypted = bytearray(secured._drain(None))  # noqa: SLF001  # there is no other way in; libp2p is pinned
         self._reads_at_once = 0
+        self._wait_for_body = conn._read_data_body  # noqa: SLF001  # see above
 
     def send_now(self, frame: bytes) -> bool:
         """Send `frame` if nothing else waits to be sent; return whether it is on its way.
@@ -105,6 +106,14 @@ class Packets:
             data = bytes(view[:n])
         del decrypted[: len(data)]
         return data
+
+    async def read_body(self, length: int) -> bytes:
+        """Return a frame's body; only what has not come yet takes a deadline."""
+        while len(self._decrypted) < length and self._decrypt_next():
+            pass
+        if len(self._decrypted) >= length:
+            return await self.read(length)
+        return await self._wait_for_body(length)
 
     async def _finish(self) -> None:
         try:
@@ -219,6 +228,7 @@ def send_straight(conn: IMuxedConn) -> bool:
     secured.read = packets.read  # type: ignore[method-assign]  # there is no other way in; libp2p is pinned
     secured.write = packets.write  # type: ignore[method-assign]  # see above
     conn._write_frame = packets.write_frame  # type: ignore[method-assign]  # noqa: SLF001  # see above
+    conn._read_data_body = packets.read_body  # type: ignore[method-assign]  # noqa: SLF001  # see above
     conn.streams_lock = UncontendedLock()  # type: ignore[assignment]  # see above
     return True
 
