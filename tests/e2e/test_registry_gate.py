@@ -118,7 +118,7 @@ async def run_scenarios(directory):
     for name, settings, scenarios in (
         (
             "trusted",
-            {"requester": {"heartbeat_interval_s": 1.0}},
+            {"requester": {"heartbeat_interval_s": 1.0, "health_interval_s": 2.0}},
             (
                 tasks_end_in_every_way,
                 guild_scenario,

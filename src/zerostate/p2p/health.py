@@ -7,8 +7,9 @@ checks say how it is, and change nothing.
 import logging
 from bisect import bisect_left
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final, final
 from zlib import crc32
 
@@ -27,9 +28,13 @@ PING_TIMEOUT_S: Final = 5.0
 silent peer up by then (with the default settings)."""
 
 FIRST_CHECK_S: Final = 1.0
-"""A peer that has just connected is checked after this, in seconds, and a part of the
-interval that differs from peer to peer; not at once, because what it connected for
-comes first."""
+"""A peer that has just connected is checked after this, in seconds, and a part of
+`FIRST_SPREAD_S` that differs from peer to peer; not at once, because what it connected
+for comes first."""
+
+FIRST_SPREAD_S: Final = 4.0
+"""In this, in seconds, fall the first checks of peers that connected at once: soon, so
+that clocks are compared while the first traces are looked at, and not together."""
 
 MAX_REPORTS: Final = 1024
 """Peers whose last report is kept; the one checked longest ago goes first."""
@@ -156,8 +161,9 @@ class Health:
     async def watch(self, peer_id: PeerId) -> None:
         """Check `peer_id` now and again until its present stay ends.
 
-        The first time after `FIRST_CHECK_S` to an interval more, so that peers that
-        connect at once are not checked at once; and never two peers together.
+        The first time within `FIRST_CHECK_S` and `FIRST_SPREAD_S`, traced as what
+        anybody asks for: so each stay tells once how far apart the clocks are. Later
+        checks are marked as background. No two peers are ever checked together.
         """
         if not self._interval_s:
             return
@@ -173,20 +179,26 @@ class Health:
             # otherwise be checked at once, now and ever after, and keep each other so
             # busy that watchdogs take them for lost.
             share = crc32(f"{self._me} {peer_id}".encode()) / (1 << 32)
-            pause_s = min(FIRST_CHECK_S, self._interval_s) + share * self._interval_s
-            while True:
+            for check, pause_s in enumerate(self._pauses_s(share)):
                 with trio.move_on_after(pause_s) as scope:
                     await lost.wait()
                 if not scope.cancelled_caught:
                     break
-                await self._check_in_background(peer_id)
-                pause_s = self._interval_s
+                await self._check_in_turn(peer_id, is_background=check > 0)
         self._clocks.forget(peer_id)
 
-    async def _check_in_background(self, peer_id: PeerId) -> None:
+    def _pauses_s(self, share: float) -> Iterator[float]:
+        yield min(FIRST_CHECK_S, self._interval_s) + share * min(
+            FIRST_SPREAD_S, self._interval_s
+        )
+        # The second spreads them over the interval's second half, for good.
+        yield self._interval_s * (1 + share) / 2
+        yield from repeat(self._interval_s)
+
+    async def _check_in_turn(self, peer_id: PeerId, *, is_background: bool) -> None:
         try:
             async with self._one_at_a_time:
-                await self._check(peer_id, is_background=True)
+                await self._check(peer_id, is_background=is_background)
         except P2PError as exc:
             _logger.warning("health check of %s failed: %s", peer_id, exc)
         except Exception:  # top of a background task: the node stays up

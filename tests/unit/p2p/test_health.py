@@ -60,26 +60,78 @@ async def test_who_is_not_connected_cannot_be_checked(autojump_clock):
         assert alice.node.stats()["health.failed.peer_unreachable"] == 1
 
 
-async def test_a_connected_peer_is_checked_regularly(autojump_clock):
+async def test_a_connected_peer_is_checked_soon_and_then_regularly(autojump_clock):
     async with open_memory_peers(2, config=REGULAR) as (alice, bob):
-        await trio.sleep(31.5)
-        (first,) = checks(alice)
-        assert first.parent is None
-        assert first.attributes[attr.BACKGROUND] is True
+        await trio.sleep(5.5)
+        assert len(checks(alice)) == len(checks(bob)) == 1
+        await trio.sleep(30)
+        assert len(checks(alice)) == 2
         await trio.sleep(60)
 
-        assert len(checks(alice)) == len(checks(bob)) == 3
-        assert len({span.context.trace_id for span in checks(alice)}) == 3
+        assert len(checks(alice)) == len(checks(bob)) == 4
+        assert len({span.context.trace_id for span in checks(alice)}) == 4
+
+
+async def test_the_first_check_of_each_stay_is_traced_as_no_background_work(
+    autojump_clock,
+):
+    async with open_memory_peers(2, config=REGULAR) as (alice, bob):
+        await trio.sleep(60)
+        with alice.recorder.provider.get_tracer("test").start_as_current_span("work"):
+            await alice.node.disconnect(bob.peer_id)
+            await alice.node.connect(bob.node.addresses[0])
+            await trio.sleep(60)
+
+        assert all(span.parent is None for span in checks(alice))
+        marked = [attr.BACKGROUND in span.attributes for span in checks(alice)]
+        assert marked[:2] == [False, True]
+        assert marked.count(False) == 2
+        for span in checks(alice):
+            assert attr.CLOCK_OFFSET_NS in span.attributes
 
 
 async def test_peers_that_connect_at_once_are_not_checked_at_once(autojump_clock):
     async with open_memory_peers(8, config=REGULAR) as (hub, *_):
-        await trio.sleep(31.5)
+        await trio.sleep(5.5)
+        assert len(checks(hub)) == 7
+        await trio.sleep(30)
 
         starts = sorted(span.start_time for span in checks(hub))
-        assert len(starts) == 7
+        assert len(starts) == 14
         ends = sorted(span.end_time for span in checks(hub))
         assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+
+
+async def test_later_checks_are_spread_over_half_an_interval_at_least(autojump_clock):
+    checked_s = {}
+
+    async def look(hub):
+        while True:
+            for peer_id, report in hub.node.health.reports().items():
+                checked_s.setdefault(peer_id, []).append(
+                    (trio.current_time(), report.at_unix_ns)
+                )
+            await trio.sleep(0.25)
+
+    async with (
+        open_memory_peers(8, config=REGULAR) as (hub, *_),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(look, hub)
+        await trio.sleep(36)
+        nursery.cancel_scope.cancel()
+
+    seconds = sorted(_second_s(seen) for seen in checked_s.values())
+    assert len(seconds) == 7
+    assert seconds[-1] - seconds[0] > 5
+
+
+def _second_s(seen):
+    """Return when a peer's second report was first seen."""
+    reports = {}
+    for at_s, report in seen:
+        reports.setdefault(report, at_s)
+    return sorted(reports.values())[1]
 
 
 async def test_checks_end_with_the_connection_and_begin_with_the_next(autojump_clock):
@@ -93,7 +145,7 @@ async def test_checks_end_with_the_connection_and_begin_with_the_next(autojump_c
             await trio.sleep(0.1)
             await alice.node.disconnect(bob.peer_id)
         await alice.node.connect(bob.node.addresses[0])
-        await trio.sleep(31.5)
+        await trio.sleep(5.5)
 
         assert len(checks(alice)) == 1
 
