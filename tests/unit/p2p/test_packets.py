@@ -253,3 +253,19 @@ async def test_a_free_lock_is_taken_without_a_turn_and_a_held_one_in_order(
     with trio.testing.assert_no_checkpoints():
         async with lock:
             pass
+
+
+@pytest.mark.parametrize("error", [ConnectionClosedError("gone"), KeyError("a bug")])
+async def test_what_fails_when_a_rest_is_sent_ends_the_connection_alone(
+    error, caplog, monkeypatch
+):
+    async with open_ends() as (one, other):
+
+        async def fail(_data):
+            raise error
+
+        monkeypatch.setattr(one.packets, "_send", fail)
+        assert one.packets.send_now(bytes(BIG_BYTES))
+        with pytest.raises(IncompleteReadError):
+            while True:
+                await other.packets.read()

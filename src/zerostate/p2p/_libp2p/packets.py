@@ -5,6 +5,7 @@ a turn of the event loop: seven turns for one small frame out, five and three sy
 calls for one in. While there is nobody to wait for, none of them is needed.
 """
 
+import logging
 import os
 from typing import Final, final
 
@@ -28,8 +29,13 @@ RECEIVE_BYTES: Final = 64 << 10
 """Bytes taken from the socket at once, so also what waits encrypted here, beside one
 packet that has not come whole (64 KiB each)."""
 
+CLOSE_TIMEOUT_S: Final = 1.0
+"""Longest that closing a broken connection may take, in seconds."""
+
 MAX_READS_AT_ONCE: Final = 64
 """Reads from what was received before, two a frame, until other tasks have a turn."""
+
+_logger: Final = logging.getLogger("zerostate.p2p")
 
 
 @final
@@ -116,10 +122,22 @@ class Packets:
         return await self._wait_for_body(length)
 
     async def _finish(self) -> None:
+        """Send what waits. The top of a system task: what it raised would end the node."""
         try:
             await self.write(b"")
-        except FOREIGN:
-            await self._secured.close()
+        except FOREIGN as exc:
+            _logger.debug("a frame did not leave: %r", exc)
+        except Exception:
+            _logger.exception("a frame did not leave")
+        else:
+            return
+        with trio.CancelScope(
+            deadline=trio.current_time() + CLOSE_TIMEOUT_S, shield=True
+        ):
+            try:
+                await self._secured.close()
+            except Exception as exc:  # noqa: BLE001  # it is broken already
+                _logger.debug("what is broken does not end well: %r", exc)
 
     async def _send(self, data: bytes) -> None:
         await self._send_waiting()
