@@ -26,7 +26,7 @@ class ExecutionConfig:
     """Worker processes, and so tasks at once (1 to 64)."""
 
     max_waiting: int = 16
-    """Tasks that may wait for a worker; one more is refused."""
+    """Tasks that may wait, for a worker or to be compiled; one more is refused."""
 
     max_module_bytes: int = 8 << 20
     """Largest module. Compiling takes about 2 s of CPU a MB."""

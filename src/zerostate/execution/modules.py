@@ -22,7 +22,7 @@ class NativeCode:
 
     code: bytes
     was_kept: bool
-    """Whether it came from the cache."""
+    """Whether another task had it compiled meanwhile."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,19 @@ class ModuleStore:
         """What became of what was asked of the cache."""
         return self._cache.counts
 
-    async def native_code(
+    def holds(self, key: str) -> bool:
+        """Whether something is kept under `key`; it may still be damaged or gone."""
+        return self._cache.holds(key)
+
+    async def kept(self, key: str) -> bytes | None:
+        """Return the native code that is kept under `key`, or None.
+
+        Waits for no compilation.
+        """
+        async with self._disk:
+            return await trio.to_thread.run_sync(self._cache.read, key)
+
+    async def compiled(
         self,
         key: str,
         module: bytes,
@@ -70,10 +82,9 @@ class ModuleStore:
         traceparent: str,
         cost: CompileCost,
     ) -> NativeCode:
-        """Return `module`, whose cache key is `key`, compiled; add to `cost`.
+        """Compile `module`, keep it under its cache key `key`, and add to `cost`.
 
-        What must be compiled waits its turn behind other modules, each within the
-        deadline; what is kept does not.
+        Waits its turn behind other modules, each within the deadline.
 
         Cancellation: the compiling process is killed and replaced.
 
@@ -82,20 +93,14 @@ class ModuleStore:
             DeadlineError: It takes too long to compile; the process is replaced.
             WorkerLostError: The compiling process died, perhaps of the module.
         """
-        if kept := await self._read(key):
-            return NativeCode(kept, was_kept=True)
         async with self._compiling:
             # Perhaps compiled for another task, while this one waited.
-            if self._cache.holds(key) and (kept := await self._read(key)):
+            if self._cache.holds(key) and (kept := await self.kept(key)):
                 return NativeCode(kept, was_kept=True)
             code = await self._compile(module, stack_bytes, traceparent, cost)
             async with self._disk:
                 await trio.to_thread.run_sync(self._cache.write, key, code)
         return NativeCode(code, was_kept=False)
-
-    async def _read(self, key: str) -> bytes | None:
-        async with self._disk:
-            return await trio.to_thread.run_sync(self._cache.read, key)
 
     async def _compile(
         self, module: bytes, stack_bytes: int, traceparent: str, cost: CompileCost

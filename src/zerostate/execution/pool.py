@@ -7,7 +7,7 @@ from typing import Final, final
 
 import trio
 
-from zerostate.errors import ExecutorBusyError, WorkerLostError
+from zerostate.errors import WorkerLostError
 from zerostate.execution.config import ExecutionConfig
 from zerostate.execution.worker_process import WorkerProcess
 
@@ -17,6 +17,8 @@ _log: Final = logging.getLogger(__name__)
 @final
 class WorkerPool:
     """Hands out workers, one to a task. `start` before use, `aclose` after.
+
+    How many tasks wait for one is bounded by whoever lets them in.
 
     Args:
         config: For its waits and bounds.
@@ -57,6 +59,10 @@ class WorkerPool:
         """Why some worker's system calls are not filtered; empty if all are."""
         return next((one.unfiltered for one in self._workers if one.unfiltered), "")
 
+    def may_have(self, key: str) -> bool:
+        """Whether a worker was given the module `key` of late."""
+        return any(one.has_loaded(key) for one in self._workers)
+
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[WorkerProcess]:
         """Wait for a worker and lend it.
@@ -64,19 +70,9 @@ class WorkerPool:
         A worker that does not come back idle is killed, and another one is started.
 
         Raises:
-            ExecutorBusyError: `max_waiting` tasks wait already.
             WorkerLostError: No worker could be started, or the pool is closed.
         """
-        if self._take.statistics().tasks_waiting_receive >= self._config.max_waiting:
-            try:
-                lent = self._take.receive_nowait()
-            except trio.WouldBlock as exc:
-                raise ExecutorBusyError(
-                    f"{self._config.max_waiting} tasks wait for a worker already; "
-                    "try again later"
-                ) from exc
-        else:
-            lent = await self._take.receive()
+        lent = await self._take.receive()
         try:
             lent = await self._usable(lent)
             yield lent

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import final, overload
 
 from zerostate.clock import Clock
-from zerostate.errors import ExecutionError, WorkerLostError
+from zerostate.errors import ExecutionError, ExecutorBusyError, WorkerLostError
 from zerostate.evidence.identity import Identity
 from zerostate.evidence.receipt import (
     OUTCOME_OK,
@@ -19,6 +19,7 @@ from zerostate.evidence.receipt import (
 )
 from zerostate.execution._wasmtime.settings import engine_config_sha256, engine_version
 from zerostate.execution.config import ExecutionConfig
+from zerostate.execution.loan import WorkerLoan
 from zerostate.execution.manifest import COMMAND, Manifest
 from zerostate.execution.module_cache import CacheCounts, ModuleCache, mac_key
 from zerostate.execution.modules import ModuleStore
@@ -80,6 +81,7 @@ class TaskRunner:
         self._modules = modules
         self._tracer = tracer
         self._clock = clock
+        self._under_way = 0
 
     @property
     def cache_counts(self) -> CacheCounts:
@@ -117,6 +119,9 @@ class TaskRunner:
         task_input: bytes = b"",
     ) -> TaskExecution:
         """Run a task when a worker is free, and sign for what came of it.
+
+        A module that this node has compiled before waits for a worker only. Others are
+        compiled first, one at a time, and take a worker then.
 
         In the second form this node asks itself: the manifest is its own, with the
         limits that are the default, and costs nothing.
@@ -166,12 +171,12 @@ class TaskRunner:
             ExecutorBusyError: Too many tasks wait. Nothing was run.
             WorkerLostError: No worker could be started.
         """
-        async with self._borrowed_session(manifest) as session:
+        async with self._session(manifest) as session:
             return await self._run(session, manifest, module, task_input)
 
     async def _execute(self, order: TaskOrder, span: ExecutionSpan) -> TaskExecution:
         manifest = self._validated(order)
-        async with self._borrowed_session(manifest) as session:
+        async with self._session(manifest) as session:
             ended = await self._run(session, manifest, order.module, order.input)
         price = manifest.price.price(ended.usage.fuel_used, ended.outcome)
         receipt = self._signed(order, manifest, ended, price)
@@ -198,16 +203,29 @@ class TaskRunner:
             return manifest
 
     @asynccontextmanager
-    async def _borrowed_session(self, manifest: Manifest) -> AsyncIterator[TaskSession]:
-        async with self._pool.worker() as worker:
-            yield TaskSession(
-                worker,
-                manifest,
-                self._modules,
-                config=self._config,
-                tracer=self._tracer,
-                clock=self._clock,
+    async def _session(self, manifest: Manifest) -> AsyncIterator[TaskSession]:
+        with self._admitted():
+            async with WorkerLoan(self._pool, self._clock) as loan:
+                yield TaskSession(
+                    loan,
+                    manifest,
+                    self._modules,
+                    config=self._config,
+                    tracer=self._tracer,
+                    clock=self._clock,
+                )
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if self._under_way >= self._config.workers + self._config.max_waiting:
+            raise ExecutorBusyError(
+                f"{self._under_way} tasks run or wait here already; try again later"
             )
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
 
     async def _run(
         self,
@@ -216,6 +234,7 @@ class TaskRunner:
         module: bytes,
         task_input: bytes,
     ) -> TaskRun:
+        await session.prepare()
         started_unix_ns = self._clock.wall_ns()
         output = b""
         failure: ExecutionError | None = None

@@ -8,6 +8,7 @@ from zerostate import errors
 from zerostate.clock import Clock
 from zerostate.execution._wasmtime.settings import engine_version
 from zerostate.execution.config import ExecutionConfig
+from zerostate.execution.loan import WorkerLoan
 from zerostate.execution.manifest import Manifest
 from zerostate.execution.module_cache import cache_key
 from zerostate.execution.modules import CompileCost, ModuleStore
@@ -24,7 +25,7 @@ from zerostate.execution.tracing import (
     record_usage,
 )
 from zerostate.execution.usage import NearLimit, Usage, near_limits, seconds_to_near
-from zerostate.execution.worker_process import Reply, WorkerProcess
+from zerostate.execution.worker_process import Reply
 from zerostate.units import NS_PER_S
 
 MEASURE_TIMEOUT_S: Final = 5.0
@@ -36,11 +37,15 @@ LOAD_TIMEOUT_S: Final = 10.0
 
 @final
 class TaskSession:
-    """One task on one worker: `run`, then `measure`, once each."""
+    """One task on one worker: `prepare`, `run`, then `measure`, once each.
+
+    A module that has to be compiled is so before there is a worker: meanwhile the worker
+    serves others.
+    """
 
     def __init__(
         self,
-        worker: WorkerProcess,
+        loan: WorkerLoan,
         manifest: Manifest,
         modules: ModuleStore,
         *,
@@ -48,15 +53,13 @@ class TaskSession:
         tracer: ExecutionTracer,
         clock: Clock,
     ) -> None:
-        self._worker = worker
+        self._loan = loan
         self._manifest = manifest
         self._modules = modules
         self._config = config
         self._tracer = tracer
         self._clock = clock
-        self._started_ns = clock.monotonic_ns()
-        self._run_started_ns = self._started_ns
-        self._cpu_started_ns = worker.cpu_time_ns
+        self._run_started_ns = 0
         self._compile_cost = CompileCost()
         self._wall_time_ns = 0
         self._input_bytes = 0
@@ -66,6 +69,15 @@ class TaskSession:
 
         self.trap = ""
         """Why the module trapped; empty where it did not, or nobody knows."""
+
+    async def prepare(self) -> None:
+        """Wait for a worker, if the module needs no compiling as far as is known.
+
+        Raises:
+            WorkerLostError: No worker could be started.
+        """
+        if self._modules.holds(self._key) or self._loan.may_have(self._key):
+            await self._loan.take()
 
     async def run(self, module: bytes, stdin: bytes, seed: bytes) -> bytes:
         """Compile, instantiate and execute; return the output.
@@ -77,12 +89,14 @@ class TaskSession:
                 in which it did so has ended with it.
         """
         self._input_bytes = len(stdin)
+        started_ns, waited_ns = self._clock.monotonic_ns(), self._loan.waited_ns
         try:
             await self._compile(module)
             await self._instantiate(stdin, seed)
             return await self._execute()
         finally:
-            self._wall_time_ns = self._clock.monotonic_ns() - self._started_ns
+            waited_ns = self._loan.waited_ns - waited_ns
+            self._wall_time_ns = self._clock.monotonic_ns() - started_ns - waited_ns
 
     async def measure(self) -> Usage:
         """Return what was used; upper bounds, if the worker is gone.
@@ -91,7 +105,7 @@ class TaskSession:
             WorkerLostError: It was there until now; `upper_bound` still tells.
         """
         with self._tracer.trace_resource_measurement() as span:
-            if not self._worker.is_idle:
+            if not (self._loan.is_lent and self._loan.worker.is_idle):
                 usage = self.upper_bound()
             else:
                 reply = await self._ask_ours("measure", timeout_s=MEASURE_TIMEOUT_S)
@@ -115,11 +129,10 @@ class TaskSession:
     def _usage(
         self, *, fuel_used: int, memory_peak_bytes: int, output_bytes: int
     ) -> Usage:
-        worker_ns = max(0, self._worker.cpu_time_ns - self._cpu_started_ns)
         return Usage(
             fuel_used=fuel_used,
             memory_peak_bytes=memory_peak_bytes,
-            cpu_time_ns=worker_ns + self._compile_cost.cpu_time_ns,
+            cpu_time_ns=self._loan.cpu_time_ns + self._compile_cost.cpu_time_ns,
             wall_time_ns=self._wall_time_ns,
             input_bytes=self._input_bytes,
             output_bytes=output_bytes,
@@ -132,19 +145,27 @@ class TaskSession:
             engine_version=engine_version(),
         ) as span:
             origin: CodeOrigin = "held"
-            reply = await self._load(b"")
-            if not reply.is_loaded:
-                native = await self._modules.native_code(
-                    self._key,
-                    module,
-                    stack_bytes=self._manifest.limits.stack_bytes,
-                    traceparent=current_traceparent(),
-                    cost=self._compile_cost,
-                )
-                origin = "kept" if native.was_kept else "compiled"
-                reply = await self._load(native.code)
+            reply = await self._load(b"") if self._loan.is_lent else None
+            if reply is None or not reply.is_loaded:
+                origin, code = await self._native_code(module)
+                await self._loan.take()
+                reply = await self._load(code)
             record_code(span, origin)
             record_busy(span, self._compile_cost.busy_ns + reply.busy_ns)
+
+    async def _native_code(self, module: bytes) -> tuple[CodeOrigin, bytes]:
+        if kept := await self._modules.kept(self._key):
+            return "kept", kept
+        # Nobody is to wait for a worker that waits for its module.
+        await self._loan.give_back()
+        native = await self._modules.compiled(
+            self._key,
+            module,
+            stack_bytes=self._manifest.limits.stack_bytes,
+            traceparent=current_traceparent(),
+            cost=self._compile_cost,
+        )
+        return "kept" if native.was_kept else "compiled", native.code
 
     @property
     def _key(self) -> str:
@@ -159,6 +180,8 @@ class TaskSession:
         }
         reply = await self._ask_ours("load", fields, code, timeout_s=LOAD_TIMEOUT_S)
         _check(reply)
+        if reply.is_loaded:
+            self._loan.worker.note_loaded(self._key)
         return reply
 
     async def _instantiate(self, stdin: bytes, seed: bytes) -> None:
@@ -263,9 +286,9 @@ class TaskSession:
         }
         try:
             with trio.fail_after(timeout_s):
-                return await self._worker.ask(header, body)
+                return await self._loan.worker.ask(header, body)
         except trio.TooSlowError as exc:
-            await self._worker.kill()
+            await self._loan.worker.kill()
             raise errors.DeadlineError(
                 f"{command}: not done after {timeout_s:g} s; the worker was killed"
             ) from exc

@@ -64,7 +64,10 @@ class ExecutionTracer(LayerTracer):
     def trace_wasm_compile(
         self, *, module_sha256: str, size_bytes: int, engine_version: str
     ) -> AbstractContextManager[Span]:
-        """Cover getting native code into the worker: compiled now, or from a cache."""
+        """Cover getting native code into the worker: compiled now, or from a cache.
+
+        What is compiled now has no worker yet: the wait for one is within.
+        """
         return self.span(
             spans.EXECUTION_COMPILE,
             {
@@ -111,7 +114,7 @@ def record_code(span: Span, origin: CodeOrigin) -> None:
 
 
 def record_busy(span: Span, busy_ns: int) -> None:
-    """Say what the phase took inside worker processes; the rest is the way there."""
+    """Say what the phase took inside worker processes; the rest is waiting and the way."""
     span.set_attribute(attr.WORKER_BUSY_NS, busy_ns)
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -28,6 +29,9 @@ REAP_TIMEOUT_S: Final = 5.0
 
 MAX_ERROR_TEXT_CHARS: Final = 300
 """Longest tail of a lost worker's standard error that its error message holds."""
+
+MAX_LOADED_KNOWN: Final = 8
+"""Modules of which is known that a worker loaded them: as many as it holds at most."""
 
 _MAX_NUMBER: Final = 2**63 - 1
 _CHUNK_BYTES: Final = 256 << 10
@@ -110,6 +114,7 @@ class WorkerProcess:
         self._gone = trio.Event()
         self._cpu_time_ns = 0
         self._error_text = ""
+        self._loaded: deque[str] = deque(maxlen=MAX_LOADED_KNOWN)
         self.unfiltered: str = ""
         """Why its system calls are not filtered; empty if they are, or until ready."""
 
@@ -174,6 +179,19 @@ class WorkerProcess:
     def cpu_time_ns(self) -> int:
         """CPU time of the process up to its last reply, or to its end if it is lost."""
         return self._cpu_time_ns
+
+    def note_loaded(self, key: str) -> None:
+        """Remember that the worker has loaded the module `key`, the newest one last."""
+        if key in self._loaded:
+            self._loaded.remove(key)
+        self._loaded.append(key)
+
+    def has_loaded(self, key: str) -> bool:
+        """Whether `key` is among the last modules that it has loaded.
+
+        It may have dropped it since, for room.
+        """
+        return key in self._loaded
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Return once the worker can take a command.

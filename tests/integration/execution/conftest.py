@@ -1,6 +1,9 @@
 """Runners on real worker processes, and orders for them."""
 
 import hashlib
+import os
+import signal
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -97,10 +100,32 @@ def worker_pids_fixture():
     return worker_pids
 
 
+def compiler_of(runner):
+    (compiler,) = runner._modules._compilers._workers
+    return compiler
+
+
 @pytest.fixture
 def compiler_pid():
-    def pid_of(runner):
-        (compiler,) = runner._modules._compilers._workers
-        return compiler.pid
+    return lambda runner: compiler_of(runner).pid
 
-    return pid_of
+
+@asynccontextmanager
+async def never_compiled(runner, *orders):
+    """Hold the compiler in the middle of the first of `orders`, for the block."""
+    compiler = compiler_of(runner)
+    os.kill(compiler.pid, signal.SIGSTOP)
+    async with trio.open_nursery() as nursery:
+        for order in orders:
+            nursery.start_soon(runner.execute, order)
+        with trio.fail_after(10):
+            while compiler.is_idle:
+                await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def compiling():
+    return never_compiled

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import trio
 
 from execution_hostile import HOSTILE, TRAPS
 from zerostate.errors import ExecutionError, ManifestError
@@ -58,6 +59,39 @@ async def test_a_hostile_module_ends_as_it_must_and_the_next_task_is_served(
     else:
         receipt = open_receipt(failure.receipt)
         assert (receipt.outcome, receipt.price) == (hostile.outcome, 0)
+
+
+async def test_the_next_task_is_served_while_a_module_compiles(bench, compiler_pid):
+    slow = bench.order(HOSTILE["slow compile"].module)
+    waits_s = []
+    async with bench.open() as runner:
+        await runner.execute(bench.order("word_count"))
+        for _ in range(ATTEMPTS):
+            compiler = compiler_pid(runner)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ending_of, runner, slow)
+                await working(compiler)
+                waits_s.append(await wait_for_next(bench, runner))
+                # It has not ended, so it was there all the time.
+                assert runner._modules._compiling.locked()
+                nursery.cancel_scope.cancel()
+            if waits_s[-1] < NEXT_TASK_S:
+                break
+    assert min(waits_s) < NEXT_TASK_S
+
+
+async def working(pid):
+    """Wait until a process has used some CPU time from now on."""
+    before = cpu_ticks(pid)
+    with trio.fail_after(10):
+        while cpu_ticks(pid) < before + 5:
+            await trio.lowlevel.checkpoint()
+
+
+def cpu_ticks(pid):
+    """Return the CPU time of a process, in hundredths of a second (proc(5))."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(after_name[11]) + int(after_name[12])
 
 
 @pytest.mark.parametrize("trap", TRAPS)

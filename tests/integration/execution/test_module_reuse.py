@@ -86,17 +86,6 @@ async def test_two_tasks_that_want_the_same_module_compile_it_once(bench):
     assert sorted(origins(bench.recorder)) == ["compiled", "kept"]
 
 
-async def test_a_module_compiles_while_another_ones_tasks_go_on(
-    bench, runner, compiler_pid
-):
-    await runner.execute(bench.order("word_count"))
-    os.kill(compiler_pid(runner), signal.SIGSTOP)
-
-    done = await runner.execute(bench.order("word_count", stdin=b"a"))
-
-    assert done.output == b"0 1 1\n"
-
-
 async def test_a_compiling_process_that_dies_is_replaced(bench, runner, compiler_pid):
     await runner.execute(bench.order("word_count"))
     (compiler,) = runner._modules._compilers._workers

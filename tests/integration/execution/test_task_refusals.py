@@ -62,6 +62,17 @@ async def test_one_task_too_many_is_refused_while_the_others_wait(bench):
             nursery.cancel_scope.cancel()
 
 
+async def test_a_task_that_is_compiled_counts_as_one_that_waits(bench, compiling):
+    async with bench.open(max_waiting=0) as runner:
+        await runner.execute(bench.order("word_count"))
+        async with compiling(runner, bench.order("sha256")):
+            with pytest.raises(ExecutorBusyError, match="try again"):
+                await runner.execute(bench.order("word_count"))
+        done = await runner.execute(bench.order("word_count", stdin=b"a"))
+
+    assert done.output == b"0 1 1\n"
+
+
 async def test_tasks_run_at_once_each_in_its_own_trace(bench):
     tracer = LayerTracer("test", bench.recorder.provider)
 

@@ -198,28 +198,34 @@ async def test_a_task_that_outlives_its_runner_starts_no_other_worker(
     assert runner._pool.replaced == 0
 
 
+@pytest.mark.parametrize("is_compiled", [True, False])
 async def test_a_task_that_waits_when_its_runner_closes_is_given_no_worker(
-    bench, worker_pids
+    bench, worker_pids, compiler_pid, is_compiled
 ):
     running = bench.when_ended("execution.wasm.instantiate")
-    failures = []
+    failures = {}
 
     async def run(runner, module):
         try:
             await runner.execute(bench.order(module, fuel=10**13, wall_s=SLOW_S))
-        except ExecutionError as exc:
-            failures.append(str(exc))
+        except WorkerLostError as exc:
+            failures[module] = str(exc)
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             async with bench.open() as runner:
+                if is_compiled:
+                    await runner.execute(bench.order("word_count"))
+                    running = bench.when_ended("execution.wasm.instantiate")
                 nursery.start_soon(run, runner, "loop")
                 await running.wait()
+                os.kill(compiler_pid(runner), signal.SIGSTOP)
                 nursery.start_soon(run, runner, "word_count")
                 await trio.testing.wait_all_tasks_blocked()
 
-    assert len(failures) == 2
-    assert "the workers have ended with their runner" in failures
+    assert failures.keys() == {"loop", "word_count"}
+    said = "the workers have ended with their runner" if is_compiled else "SIGKILL"
+    assert said in failures["word_count"]
     assert worker_pids(runner) == []
 
 
