@@ -95,8 +95,24 @@ def test_the_commands_of_the_guide_do_what_it_says(peers):
 
     code, output, errors = zerostate(*verify, cwd=peers)
     assert code == 0, errors
-    last = output.splitlines()[-1]
-    assert last == "The receipt is confirmed by running it again."
+    assert "The receipt is confirmed by running it again." in output.splitlines()
+    beside = "Held against what lies beside it: manifest, module, input, output."
+    assert beside in output.splitlines()
+
+
+def test_a_receipt_that_was_paid_for_another_input_is_not_confirmed(peers):
+    words = ["--input", "README.md", "--json"]
+    told = json.loads(zerostate("task", "submit", SHA256, *words, cwd=peers)[1])
+    kept = told["task"]["kept_in"]
+    (peers / "other.txt").write_bytes(b"another input")
+
+    code, output, _ = zerostate(
+        *("task", "verify", f"{kept}/receipt", "--input", "other.txt"), cwd=peers
+    )
+
+    assert code == 4
+    assert "input_sha256: " in output
+    assert "not shown" not in output.lower()
 
 
 def test_with_json_a_submitted_task_is_one_object(peers):
@@ -120,8 +136,9 @@ def test_a_task_that_fails_is_exit_code_1_and_its_receipt_is_there(peers):
     assert told["error"]["code"] == told["task"]["outcome"] == "trap"
     assert "error: " in errors
     kept = told["task"]["kept_in"]
-    files = [f"{kept}/receipt", "--manifest", f"{kept}/manifest"]
-    assert zerostate("task", "verify", *files, cwd=peers)[0] == 0
+    code, output, _ = zerostate("task", "verify", f"{kept}/receipt", cwd=peers)
+    assert code == 0
+    assert "confirmed by running it again" in output
 
 
 def test_a_failed_task_that_is_paid_says_so_and_its_price_can_be_checked(peers):
@@ -140,10 +157,15 @@ def test_a_failed_task_that_is_paid_says_so_and_its_price_can_be_checked(peers):
     _, output, _ = zerostate("task", "status", task_id, cwd=peers)
     assert "paid 60" in output
     assert "trap: " in output
-    proof = f"alice-data/tasks/{task_id}"
-    files = [f"{proof}/receipt", "--manifest", f"{proof}/manifest"]
+    (peers / "elsewhere").mkdir()
+    for name in ("receipt", "manifest"):
+        kept = peers / "alice-data" / "tasks" / task_id / name
+        (peers / "elsewhere" / name).write_bytes(kept.read_bytes())
+    words = ["task", "verify", "elsewhere/receipt"]
+    code, output, _ = zerostate(*words, cwd=peers)
+    assert (code, "Not run again: name the --module" in output) == (0, True)
     rerun = ["--module", TRAP, "--input", "README.md", "--rerun"]
-    code, output, _ = zerostate("task", "verify", *files, *rerun, cwd=peers)
+    code, output, _ = zerostate(*words, *rerun, cwd=peers)
     assert code == 0, output
     assert "confirmed by running it again" in output
 

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from zerostate.cli.failures import (
@@ -13,11 +12,12 @@ from zerostate.cli.failures import (
     one_line,
 )
 from zerostate.cli.places import require_linux
+from zerostate.cli.receipt_files import ProofBytes, ProofFiles, read_proof
 from zerostate.errors import (
     ConfigError,
     EnvelopeError,
     EvidenceError,
-    InputFileError,
+    UnsupportedPlatformError,
 )
 from zerostate.units import NS_PER_S
 
@@ -29,8 +29,19 @@ if TYPE_CHECKING:
 # Nothing heavy is imported above: this is loaded for --help, too.
 # ruff: noqa: PLC0415
 
-MAX_FILE_BYTES: Final = 16 << 20
-"""Largest file that is read, in bytes: no task has a larger module, input or output."""
+NAME_THEM: Final = "name the --module and the --input"
+"""What running again takes."""
+
+NOT_SHOWN: Final = (
+    "Not shown: that the requester ordered this very task. Its signed manifest names no "
+    "task and no input; who has sent the task knows its id."
+)
+"""What no receipt proves."""
+
+NOT_SIGNED: Final = (
+    "Not shown: that the requester ordered anything. The manifest is not signed."
+)
+"""What is not proven either, by a manifest that is not sealed."""
 
 EXIT_OF: Final[Mapping["Verdict", int]] = {
     "confirmed": EXIT_OK,
@@ -38,20 +49,6 @@ EXIT_OF: Final[Mapping["Verdict", int]] = {
     "undecided": EXIT_UNDECIDED,
 }
 """Exit code of each verdict."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofFiles:
-    """Where the receipt is, and what it is held against."""
-
-    receipt: Path
-    manifest: Path
-    """As the executor was sent it: sealed."""
-    module: Path | None = None
-    input: Path | None = None
-    output: Path | None = None
-    witness: Path | None = None
-    """What a witness has signed about the receipt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +61,13 @@ class ReceiptVerdict:
     receipt: "Receipt | None"
     """None if it is none, or not signed as it says."""
     rerun: "RerunVerdict | None"
-    """None if it was not asked for, or the rest contradicts the receipt already."""
+    """None if it was not run again; `notes` says why."""
     witness: "ReceiptWitness | None" = None
-    """Who has seen the receipt, and when; None if that was not named, or is wrong."""
+    """Who has seen the receipt, and when; None if that is not there, or is wrong."""
+    notes: tuple[str, ...] = ()
+    """What was not checked, and what cannot be; empty if it is contradicted."""
+    beside: tuple[str, ...] = ()
+    """Files that were not named and lay beside the receipt."""
 
     @property
     def exit_code(self) -> int:
@@ -79,6 +80,8 @@ class ReceiptVerdict:
         return {
             "verdict": self.verdict,
             "reasons": list(self.reasons),
+            "notes": list(self.notes),
+            "beside": list(self.beside),
             "receipt": None if self.receipt is None else asdict(self.receipt),
             "witness": None if self.witness is None else asdict(self.witness),
             "rerun": None
@@ -107,79 +110,114 @@ class ReceiptVerdict:
                 f"{self.witness.witness} signed that it saw the receipt at {at}.",
                 False,
             )
+        if self.beside:
+            yield f"Held against what lies beside it: {', '.join(self.beside)}.", False
         is_run_again = self.rerun is not None and self.rerun.run is not None
         how = " by running it again" if is_run_again else ""
         yield f"The receipt is {self.verdict}{how}.", self.verdict == "contradicted"
         for reason in self.reasons:
             yield f"  {one_line(reason)}", True
+        for note in self.notes:
+            yield note, False
 
 
-def verify(files: ProofFiles, *, rerun: bool) -> ReceiptVerdict:
+def verify(named: ProofFiles, *, rerun: bool | None = None) -> ReceiptVerdict:
     """Say whether a receipt holds against what else is there.
 
-    Without `rerun`, signatures (also the witness's, if its statement is named), hashes,
-    limits, price and times are checked. With it,
-    the module is then run here, in a confined worker process, and must end the same.
+    Checked are signatures (also the witness's, if its statement is there), hashes,
+    limits, price and times. Then the module is run here, in a confined worker process,
+    and must end the same.
+
+    Args:
+        named: Files; what it does not name is taken from beside the receipt.
+        rerun: Whether to run it again; None: if module and input are known, and this
+            is Linux.
 
     Raises:
-        ConfigError: `rerun` needs module and input.
+        ConfigError: There is no manifest, or for `rerun` no module or input.
         InputFileError: A file cannot be read.
         UnsupportedPlatformError: `rerun` is possible on Linux only.
         WorkerLostError: No worker process could be started.
     """
+    files = named.with_neighbours()
+    can_run = files.module is not None and files.input is not None
+    if rerun and not can_run:
+        raise ConfigError(f"--rerun: {NAME_THEM}, too")
+    found = _verified(read_proof(files), rerun=rerun)
+    return replace(found, beside=files.beside(named))
+
+
+def _verified(proof: ProofBytes, *, rerun: bool | None) -> ReceiptVerdict:
+    from zerostate.execution.signed_manifest import is_sealed
+
+    first = _checked(proof)
+    if first.verdict == "contradicted":
+        return first
+    unproven = NOT_SHOWN if is_sealed(proof.manifest) else NOT_SIGNED
+    reason = _why_not_again(proof, rerun=rerun)
+    if reason or proof.module is None or proof.input is None:
+        return replace(first, notes=(f"Not run again: {reason}.", unproven))
+    again = _run_again(proof.receipt, proof.manifest, proof.module, proof.input)
+    return replace(
+        first,
+        verdict=again.verdict,
+        reasons=again.reasons,
+        rerun=again,
+        notes=() if again.verdict == "contradicted" else (unproven,),
+    )
+
+
+def _checked(proof: ProofBytes) -> ReceiptVerdict:
+    """Say what can be said from the bytes alone."""
     from zerostate.evidence.witness import open_witness
     from zerostate.execution.receipt_check import check_receipt
 
-    if rerun and (files.module is None or files.input is None):
-        raise ConfigError("--rerun: name the --module and the --input, too")
-    receipt = _read("receipt", files.receipt)
-    manifest = _read("manifest", files.manifest)
-    module = _read_if_named("module", files.module)
-    task_input = _read_if_named("input", files.input)
-    output = _read_if_named("output", files.output)
-    statement = _read_if_named("witness", files.witness)
-    seen: ReceiptWitness | None = None
     try:
         check = check_receipt(
-            receipt,
-            manifest=manifest,
-            module=module,
-            task_input=task_input,
-            output=output,
+            proof.receipt,
+            manifest=proof.manifest,
+            module=proof.module,
+            task_input=proof.input,
+            output=proof.output,
         )
     except (EnvelopeError, EvidenceError) as exc:
-        return _verdict("contradicted", (f"receipt: {exc}",))
+        return _verdict((f"receipt: {exc}",), None)
     problems = check.problems
-    if statement is not None:
+    seen: ReceiptWitness | None = None
+    if proof.witness is not None:
         try:
-            seen = open_witness(statement, receipt=receipt)
+            seen = open_witness(proof.witness, receipt=proof.receipt)
         except (EnvelopeError, EvidenceError) as exc:
             problems += (f"witness: {exc}",)
-    if problems:
-        return _verdict("contradicted", problems, check.receipt, witness=seen)
-    if not rerun or module is None or task_input is None:
-        return _verdict("confirmed", (), check.receipt, witness=seen)
-    again = _run_again(receipt, manifest, module, task_input)
-    return _verdict(
-        again.verdict, again.reasons, check.receipt, rerun=again, witness=seen
-    )
+    return _verdict(problems, check.receipt, seen)
 
 
 def _verdict(
-    verdict: "Verdict",
-    reasons: tuple[str, ...],
-    receipt: "Receipt | None" = None,
-    *,
-    rerun: "RerunVerdict | None" = None,
+    problems: tuple[str, ...],
+    receipt: "Receipt | None",
     witness: "ReceiptWitness | None" = None,
 ) -> ReceiptVerdict:
     return ReceiptVerdict(
-        verdict=verdict,
-        reasons=reasons,
+        verdict="contradicted" if problems else "confirmed",
+        reasons=problems,
         receipt=receipt,
-        rerun=rerun,
+        rerun=None,
         witness=witness,
     )
+
+
+def _why_not_again(proof: ProofBytes, *, rerun: bool | None) -> str:
+    if rerun is False:
+        return "--no-rerun"
+    if proof.module is None or proof.input is None:
+        return NAME_THEM
+    try:
+        require_linux()
+    except UnsupportedPlatformError as exc:
+        if rerun:
+            raise
+        return str(exc)
+    return ""
 
 
 def _run_again(
@@ -194,8 +232,6 @@ def _run_again(
     from zerostate.execution.runner import open_runner
     from zerostate.execution.tracing import ExecutionTracer
 
-    require_linux()
-
     async def run() -> "RerunVerdict":
         # It signs nothing: any identity does.
         async with open_runner(
@@ -209,19 +245,3 @@ def _run_again(
             )
 
     return trio.run(run)
-
-
-def _read_if_named(what: str, path: Path | None) -> bytes | None:
-    return None if path is None else _read(what, path)
-
-
-def _read(what: str, path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or exc
-        raise InputFileError(f"{what} {path}: {reason}") from exc
-    if len(data) > MAX_FILE_BYTES:
-        raise InputFileError(f"{what} {path}: larger than {MAX_FILE_BYTES} bytes")
-    return data

@@ -123,14 +123,14 @@ def verify(
     ],
     *,
     manifest: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--manifest",
             metavar="FILE",
             readable=False,
             help="The manifest, as it was sent.",
         ),
-    ],
+    ] = None,
     module: Annotated[
         Path | None,
         typer.Option("--module", metavar="WASM", readable=False, help="The module."),
@@ -153,14 +153,23 @@ def verify(
         ),
     ] = None,
     rerun: Annotated[
-        bool, typer.Option("--rerun", help="Run the module here, and compare.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--rerun/--no-rerun",
+            help="Run the module here, and compare; the default if it and the input "
+            "are known.",
+        ),
+    ] = None,
     as_json: Json = False,
     verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
 ) -> int:
-    """Say whether a receipt is confirmed (exit code 0), contradicted (4) or undecided (5)."""
-    from zerostate.cli.receipt import ProofFiles
+    """Say whether a receipt is confirmed (exit code 0), contradicted (4) or undecided (5).
+
+    Files that no option names are taken from beside RECEIPT, where a node keeps them:
+    manifest, module, input, output, witness.
+    """
     from zerostate.cli.receipt import verify as verify_files
+    from zerostate.cli.receipt_files import ProofFiles
 
     files = ProofFiles(
         receipt=receipt,

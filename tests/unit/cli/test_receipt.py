@@ -7,6 +7,7 @@ import json
 import pytest
 
 from zerostate.cli.main import main
+from zerostate.cli.receipt import NOT_SHOWN, NOT_SIGNED
 from zerostate.evidence.identity import Identity
 from zerostate.evidence.receipt import Receipt, seal_receipt
 from zerostate.evidence.witness import seal_witness
@@ -22,15 +23,14 @@ def sha256(name):
     return hashlib.sha256(FILES[name]).hexdigest()
 
 
-MANIFEST = seal_manifest(
-    REQUESTER,
-    Manifest(
-        name="task",
-        version="1",
-        module_sha256=sha256("module"),
-        price=PriceTerms(base=10, per_gigafuel=5, max_total=100),
-    ),
+ASKED = Manifest(
+    name="task",
+    version="1",
+    module_sha256=sha256("module"),
+    price=PriceTerms(base=10, per_gigafuel=5, max_total=100),
 )
+MANIFEST = seal_manifest(REQUESTER, ASKED)
+MANIFEST_OF_NOBODY = ASKED.canonical_bytes()
 RECEIPT = Receipt(
     task_id="task-" + "1" * 32,
     trace_id="a" * 32,
@@ -57,36 +57,47 @@ RECEIPT = Receipt(
 
 @pytest.fixture
 def verify(tmp_path, capsys):
-    """Write the files, `changed` in them, and run the command with options."""
+    """Write the files, `changed` in them, and run the command with options.
 
-    def run(*options, receipt=RECEIPT, **changed):
-        files = (
-            {"witness": b""}
-            | FILES
-            | {
-                "receipt": seal_receipt(EXECUTOR, receipt),
-                "manifest": MANIFEST,
-            }
-        )
-        for name, data in (files | changed).items():
-            (tmp_path / name).write_bytes(data)
-        named = [f"--{name}={tmp_path / name}" for name in options if name in files]
-        flags = [option for option in options if option not in files]
-        arguments = ["task", "verify", str(tmp_path / "receipt"), *named, *flags]
-        code = main(arguments)
+    Files whose names are options are named; those in `beside` lie beside the receipt.
+    """
+
+    def run(*options, receipt=RECEIPT, beside=(), **changed):
+        files = {"witness": b"", "manifest": MANIFEST} | FILES | changed
+        (tmp_path / "named").mkdir(exist_ok=True)
+        (tmp_path / "receipt").write_bytes(seal_receipt(EXECUTOR, receipt))
+        for name, data in files.items():
+            (tmp_path / "named" / name).write_bytes(data)
+            if name in beside:
+                (tmp_path / name).write_bytes(data)
+        words = [
+            f"--{word}={tmp_path / 'named' / word}" if word in files else word
+            for word in options
+        ]
+        code = main(["task", "verify", str(tmp_path / "receipt"), *words])
         return code, capsys.readouterr()
 
     return run
 
 
+def lines(told):
+    return told.out.splitlines()
+
+
 ALL = ("manifest", "module", "input", "output")
+NOT_AGAIN = (*ALL, "--no-rerun")
 
 
 def test_a_receipt_that_agrees_with_all_files_is_confirmed(verify):
-    code, told = verify(*ALL)
+    code, told = verify(*NOT_AGAIN)
 
     assert code == 0
-    assert told.out.splitlines()[-1] == "The receipt is confirmed."
+    assert lines(told)[-3:] == [
+        "The receipt is confirmed.",
+        "Not run again: --no-rerun.",
+        NOT_SHOWN,
+    ]
+    assert "beside" not in told.out
     assert f"executor              {EXECUTOR.peer_id}" in told.out
     assert told.err == ""
 
@@ -99,6 +110,86 @@ def test_the_manifest_alone_is_enough(verify):
     assert (verdict["verdict"], verdict["reasons"]) == ("confirmed", [])
     assert verdict["receipt"] == json.loads(json.dumps(dataclasses.asdict(RECEIPT)))
     assert verdict["rerun"] is None
+    again = "Not run again: name the --module and the --input."
+    assert verdict["notes"] == [again, NOT_SHOWN]
+    assert verdict["beside"] == []
+
+
+def test_a_manifest_that_nobody_signed_proves_no_order_at_all(verify):
+    manifest = MANIFEST_OF_NOBODY
+    receipt = dataclasses.replace(
+        RECEIPT, manifest_sha256=hashlib.sha256(manifest).hexdigest()
+    )
+    code, told = verify("manifest", receipt=receipt, manifest=manifest)
+
+    assert code == 0
+    assert lines(told)[-1] == NOT_SIGNED
+
+
+def test_files_that_are_not_named_are_taken_from_beside_the_receipt(verify):
+    code, told = verify("--no-rerun", "--json", beside=ALL)
+
+    verdict = json.loads(told.out)
+    assert (code, verdict["verdict"]) == (0, "confirmed")
+    assert verdict["beside"] == list(ALL)
+    code, told = verify("--no-rerun", beside=ALL)
+    beside = "Held against what lies beside it: manifest, module, input, output."
+    assert beside in lines(told)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_another_file_beside_the_receipt_contradicts_it(verify, name):
+    code, told = verify("--json", beside=ALL, **{name: b"another"})
+
+    verdict = json.loads(told.out)
+    assert (code, verdict["verdict"]) == (4, "contradicted")
+    assert verdict["reasons"][0].startswith(f"{name}_sha256: ")
+    assert (verdict["rerun"], verdict["notes"]) == (None, [])
+
+
+def test_a_file_that_is_named_is_taken_instead_of_the_one_beside(verify, tmp_path):
+    verify("--no-rerun", beside=ALL)
+    (tmp_path / "output").write_bytes(b"another")
+
+    code, told = verify("output", "--no-rerun", "--json")
+
+    assert code == 0
+    assert json.loads(told.out)["beside"] == ["manifest", "module", "input"]
+
+
+def test_a_directory_beside_the_receipt_is_no_file_of_it(verify, tmp_path):
+    (tmp_path / "output").mkdir()
+    code, told = verify(beside=["manifest"])
+
+    assert code == 0
+    assert "Held against what lies beside it: manifest." in lines(told)
+
+
+def test_without_a_manifest_it_is_told_where_one_is_looked_for(verify, tmp_path):
+    code, told = verify("module", "--json")
+
+    assert code == 2
+    error = json.loads(told.out)["error"]
+    assert error["code"] == "config"
+    expected = f"no manifest lies beside {tmp_path / 'receipt'}: name it (--manifest)"
+    assert error["message"] == expected
+
+
+# By its hash right, and no module at all: the worker that compiles it says so.
+IS_RUN = ("module", "input")
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_with_module_and_input_the_task_is_run_again_unless_told_not_to(verify, beside):
+    words = ("manifest",) if beside else ("manifest", *IS_RUN)
+    code, told = verify(*words, "--json", beside=IS_RUN if beside else ())
+
+    verdict = json.loads(told.out)
+    assert (code, verdict["rerun"]["outcome"]) == (5, "invalid_module")
+    assert verdict["verdict"] == "undecided"
+    # Another engine than the one that the receipt names.
+    assert verdict["reasons"][0].startswith("engine_version: wasmtime 50.0.1 there")
+    assert verdict["notes"] == [NOT_SHOWN]
 
 
 @pytest.mark.parametrize("name", ["module", "input", "output", "manifest"])
@@ -116,7 +207,7 @@ def test_a_price_beyond_the_terms_contradicts_the_receipt(verify):
     code, told = verify(*ALL, receipt=receipt)
 
     assert code == 4
-    assert told.out.splitlines()[-2:] == [
+    assert lines(told)[-2:] == [
         "The receipt is contradicted.",
         "  price: 21, though the terms make it 20",
     ]
@@ -125,15 +216,14 @@ def test_a_price_beyond_the_terms_contradicts_the_receipt(verify):
 def test_a_receipt_with_a_changed_byte_is_contradicted_and_not_shown(
     verify, tmp_path, capsys
 ):
-    verify(*ALL)
+    verify("--no-rerun", beside=["manifest"])
     sealed = bytearray((tmp_path / "receipt").read_bytes())
     sealed[-1] ^= 1
     (tmp_path / "receipt").write_bytes(sealed)
-    manifest = str(tmp_path / "manifest")
-    code = main(["task", "verify", str(tmp_path / "receipt"), "--manifest", manifest])
+    code = main(["task", "verify", str(tmp_path / "receipt")])
 
     assert code == 4
-    first, reason = capsys.readouterr().out.splitlines()
+    _beside, first, reason = capsys.readouterr().out.splitlines()
     assert first == "The receipt is contradicted."
     assert reason.startswith("  receipt: ")
 
