@@ -24,6 +24,10 @@ OFFERS = {
 WANTED = ("wasm", "witness")
 
 
+BEAT_S = 30.0
+"""Between two heartbeats, unless a test says otherwise."""
+
+
 def identity_of(name):
     return Identity(name.encode().ljust(32, b".")[:32])
 
@@ -164,6 +168,17 @@ async def open_guild_world(offers=OFFERS, *, apart=(), **settings):
         await world.connect(*(name for name in offers if name not in apart))
         world.recorder.clear()
         yield world
+
+
+def reasons(world, guild_id, names="abc"):
+    """Why the guild has ended for each; None: it has not."""
+    return {name: world.view(name, guild_id).end_reason for name in names}
+
+
+def keys_held(world, name):
+    """The epochs of the keys that a peer has, of all its guilds."""
+    book = world.guilds[name]._parts.book
+    return [guild.ring for guild in book.guilds()]
 
 
 async def send(world, guild_id, *, confirm_after_s=None, to="b"):

@@ -43,6 +43,9 @@ class Guild:
     """When each was last heard of, on the monotonic clock: in a guild of our own the
     members, otherwise the creator."""
 
+    unanswered: int = 0
+    """In another's guild: our last heartbeats in a row that its creator left so."""
+
     used_ns: int = 0
     """When this peer joined it, or last worked for it, on the monotonic clock."""
 

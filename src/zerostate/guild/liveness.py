@@ -31,6 +31,13 @@ from zerostate.units import NS_PER_S
 MAX_FAILED_HEARTBEATS: Final = 2
 """Heartbeats in a row that the creator may leave unanswered before it counts as lost."""
 
+AWAY_AT_WORK_S: Final = 3.0
+"""Longest that the creator may be gone while this peer works for it, in seconds: what is
+worked meanwhile may be for nobody. Without work, `MAX_FAILED_HEARTBEATS` alone says."""
+
+RETURN_POLL_S: Final = 0.25
+"""Between two looks whether a creator that is gone is back, in seconds."""
+
 CATCH_UP_PAUSE_S: Final = 1.0
 """Least time between two requests for what was missed, in seconds: anybody can send us
 what looks sealed with a key that we do not have."""
@@ -184,25 +191,39 @@ class Heart:
             self._parts.end(guild, "creator_lost")
 
     async def _watch(self, guild: Guild, creator: PeerId) -> None:
-        await self._parts.peers.wait_lost(creator)
-        _logger.warning("%s, who created %s, is gone", creator, guild.guild_id)
-        self._parts.end(guild, "creator_lost")
+        """Beat as soon as a creator that was gone is back; work does not wait long."""
+        while True:
+            await self._parts.peers.wait_lost(creator)
+            self._parts.counts["guild.creators.gone"] += 1
+            _logger.warning("%s, who created %s, is gone", creator, guild.guild_id)
+            await self._until_back(guild, creator)
+            await self._try_beat(guild)
+
+    async def _until_back(self, guild: Guild, creator: PeerId) -> None:
+        gone_s = trio.current_time()
+        while creator not in self._parts.peers.connected():
+            if guild.at_work and trio.current_time() - gone_s >= AWAY_AT_WORK_S:
+                self._parts.end(guild, "creator_lost")
+            await trio.sleep(RETURN_POLL_S)
 
     async def _beats(self, guild: Guild) -> None:
-        failed = 0
         while True:
             await trio.sleep(guild.heartbeat_interval_s)
-            try:
-                await self._beat(guild)
-                failed = 0
-            except _SILENCE as exc:
-                failed += 1
-                _logger.warning("no heartbeat with %s: %s", guild.creator, exc)
-            except ZeroStateError as exc:
-                failed = 0
-                _logger.warning("heartbeat in %s: %s", guild.guild_id, exc)
-            if failed >= MAX_FAILED_HEARTBEATS:
+            await self._try_beat(guild)
+            if guild.unanswered >= MAX_FAILED_HEARTBEATS:
                 self._parts.end(guild, "creator_lost")
+
+    async def _try_beat(self, guild: Guild) -> None:
+        try:
+            await self._beat(guild)
+        except _SILENCE as exc:
+            guild.unanswered += 1
+            _logger.warning("no heartbeat with %s: %s", guild.creator, exc)
+        except ZeroStateError as exc:
+            guild.unanswered = 0
+            _logger.warning("heartbeat in %s: %s", guild.guild_id, exc)
+        else:
+            guild.unanswered = 0
 
     async def _beat(self, guild: Guild) -> None:
         """Tell the creator that we live, and take what it answers.

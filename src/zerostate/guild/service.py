@@ -281,6 +281,7 @@ class GuildService:
 
         ``guild.refused.<code>`` (and ``.<reason>``), ``guild.ended.<reason>``,
         ``guild.evicted``, ``guild.evictions.failed``, ``guild.catch_ups``,
+        ``guild.creators.gone`` (for longer or shorter),
         ``guild.heartbeats.answered|failed``, ``guild.updates.unsent|unconfirmed``,
         ``guild.errors``.
         """

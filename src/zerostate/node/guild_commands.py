@@ -44,14 +44,19 @@ class GuildCommands:
         """Announce a guild and wait until enough have joined.
 
         ``wanted``: capabilities of which each member offers one; ``members``: how many
-        to wait for; ``ttl_s``: its life, in seconds; ``timeout_s``: the longest wait.
+        to wait for; ``max_members``: its places, the creator's included, if not one for
+        each that is waited for (observers need a place too); ``ttl_s``: its life, in
+        seconds; ``timeout_s``: the longest wait.
         """
-        ttl_s = params.get("ttl_s")
+        ttl_s, places = params.get("ttl_s"), params.get("max_members")
         try:
             formed = await self._guilds.create(
                 wanted=_wanted(params),
                 members=whole_number(params, "members", 1),
                 ttl_s=None if ttl_s is None else number(params, "ttl_s"),
+                max_members=(
+                    None if places is None else whole_number(params, "max_members", 2)
+                ),
                 timeout_s=number(params, "timeout_s", 10.0, MAX_FORMING_S),
             )
         except ValueError as exc:

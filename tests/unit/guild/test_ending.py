@@ -3,27 +3,14 @@
 import pytest
 import trio
 
-from guild_world import OFFERS, id_of, open_guild_world
+from guild_world import BEAT_S, id_of, keys_held, open_guild_world, reasons
 from zerostate.errors import (
-    GuildEndedError,
     GuildError,
     GuildNotFoundError,
     GuildRoleError,
     PeerUnreachableError,
 )
 from zerostate.guild.parts import topic_of
-
-BEAT_S = 30.0
-
-
-def reasons(world, guild_id, names="abc"):
-    return {name: world.view(name, guild_id).end_reason for name in names}
-
-
-def keys_held(world, name):
-    """The epochs of the keys that a peer has, of all its guilds."""
-    book = world.guilds[name]._parts.book
-    return [guild.ring for guild in book.guilds()]
 
 
 async def test_who_leaves_is_struck_off_for_all_and_they_get_a_new_key(autojump_clock):
@@ -209,57 +196,6 @@ async def test_a_member_that_was_evicted_while_it_slept_learns_it(autojump_clock
 
         assert world.view("b", guild_id).end_reason == "evicted"
         assert world.view("c", guild_id).epoch == 4
-
-
-async def test_a_creator_that_vanishes_ends_the_guild_and_waiting_sends_at_once(
-    autojump_clock,
-):
-    async with open_guild_world(OFFERS | {"d": {"capabilities": ("wasm",)}}) as world:
-        guild_id = await world.form()
-        started = trio.current_time()
-        async with trio.open_nursery() as nursery:
-
-            async def vanish():
-                await trio.sleep(0.5)
-                await world.host("a").vanish()
-
-            nursery.start_soon(vanish)
-            with pytest.raises(GuildEndedError, match="creator_lost") as caught:
-                await world.guilds["b"].send_message(
-                    guild_id,
-                    id_of("d"),
-                    "task_request",
-                    b"work",
-                    confirmed=trio.Event(),
-                )
-
-        assert caught.value.reason == "creator_lost"
-        assert trio.current_time() - started < 1
-        await trio.testing.wait_all_tasks_blocked()
-        for name in "bcd":
-            assert world.view(name, guild_id).end_reason == "creator_lost"
-            assert keys_held(world, name) == []
-        leaves = world.spans("guild.leave", leave_reason="creator_lost")
-        assert len(leaves) == 3
-
-
-async def test_a_creator_that_answers_no_heartbeats_is_lost_after_two(autojump_clock):
-    async with open_guild_world() as world:
-        guild_id = await world.form()
-        deaf = world.guilds["a"]._parts
-
-        async def never(_message):
-            await trio.sleep_forever()
-
-        deaf.peers.handle("guild_heartbeat", never)
-        # Nor does it evict: it stands still, but for the connections.
-        deaf.book.find(guild_id).loops.cancel()
-        await trio.sleep(BEAT_S + 11)
-        assert reasons(world, guild_id, "bc") == dict.fromkeys("bc")
-        await trio.sleep(BEAT_S + 11)
-
-        assert reasons(world, guild_id, "bc") == dict.fromkeys("bc", "creator_lost")
-        assert world.guilds["b"].stats()["guild.heartbeats.failed"] == 2
 
 
 async def test_many_guilds_one_after_the_other_leave_nothing_behind(autojump_clock):
