@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import count
 from typing import Final, final
 
 import trio
@@ -84,16 +85,23 @@ class Relay:
 
     async def _keep_reserved(self, relay: PeerId) -> None:
         backoff = Backoff(self._config.redial_after_s, self._config.redial_cap_s)
-        while True:
+        for attempt in count():
             await self._presence.wait_here(relay)
-            pause_s = await self._try_to_reserve(relay, backoff)
+            # A relay that refuses is asked for ever, and a good one every half hour.
+            pause_s = await self._try_to_reserve(
+                relay, backoff, is_background=attempt > 0
+            )
             with trio.move_on_after(pause_s):
                 await self._presence.wait_lost(relay)
                 self._lose(relay)
 
-    async def _try_to_reserve(self, relay: PeerId, backoff: Backoff) -> float:
+    async def _try_to_reserve(
+        self, relay: PeerId, backoff: Backoff, *, is_background: bool
+    ) -> float:
         try:
-            with self._tracer.trace_relay("reserve", self._me, relay, relay=relay):
+            with self._tracer.trace_relay(
+                "reserve", self._me, relay, relay=relay, is_background=is_background
+            ):
                 lifetime_s = await self._host.relays.reserve(relay)
         except P2PError as exc:
             self._counts["relay.reservations.failed"] += 1

@@ -100,6 +100,7 @@ class P2PTracer(LayerTracer):
         destination: PeerId,
         *,
         relay: PeerId | None = None,
+        is_background: bool = False,
     ) -> AbstractContextManager[Span]:
         """Cover what is done through a relay, or by one (INTERNAL).
 
@@ -111,14 +112,17 @@ class P2PTracer(LayerTracer):
             source: Who asks.
             destination: Who is asked, or to be reached.
             relay: Who is between the two, or gives the place.
+            is_background: A place that this peer asks for again and again by itself.
         """
-        attributes: _Attributes = {
+        attributes: dict[str, str | bool] = {
             attr.RELAY_DIRECTION: direction,
             attr.RELAY_SOURCE: source,
             attr.RELAY_DESTINATION: destination,
         }
         if relay is not None:
             attributes[attr.RELAY_VIA] = relay
+        if is_background:
+            attributes[attr.BACKGROUND] = True
         is_ours = direction in {"reserve", "dial"}
         return self.span(
             spans.P2P_RELAY,

@@ -155,6 +155,35 @@ async def test_a_place_that_is_not_renewed_is_advertised_no_longer(autojump_cloc
         assert world.nodes[CAROL].stats()["relay.refused.permission_denied"] > 1
 
 
+async def test_only_the_first_time_a_place_is_asked_for_is_no_background_work(
+    autojump_clock,
+):
+    async with open_world() as world:
+        await trio.sleep(1000)
+        first, *renewals = world.relayed(BOB, "reserve")
+        assert len(renewals) >= 2
+        assert "zerostate.background" not in first.attributes
+        for span in renewals:
+            assert span.attributes["zerostate.background"] is True
+            assert span.parent is None
+
+
+async def test_a_relay_that_refuses_is_asked_again_in_the_background(autojump_clock):
+    async with open_world(relay_max_reservations=1) as world:
+        refused = replace(CONFIG, relays=world.nodes[CAROL].addresses)
+        dave = Identity(b"d" * 32)
+        await world.open(dave, refused)
+        await trio.sleep(60)
+
+        first, *retries = world.relayed(dave, "reserve")
+        assert len(retries) >= 2
+        assert first.attributes["error.type"] == "relay_refused"
+        assert "zerostate.background" not in first.attributes
+        for span in retries:
+            assert span.attributes["error.type"] == "relay_refused"
+            assert span.attributes["zerostate.background"] is True
+
+
 async def test_a_relay_that_dies_ends_requests_at_both_ends(autojump_clock):
     async with open_world() as world:
         alice, bob = world.nodes[ALICE], world.nodes[BOB]
