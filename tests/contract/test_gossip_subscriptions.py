@@ -4,7 +4,9 @@ import pytest
 import trio
 
 from hosts import ALICE, BOB, Recorder, eventually
+from zerostate.errors import P2PError
 from zerostate.p2p import P2PConfig
+from zerostate.p2p._libp2p import host as host_module
 from zerostate.p2p._libp2p import libp2p_host
 
 TOPIC = "zerostate/test/1"
@@ -62,3 +64,45 @@ async def test_a_neighbour_gets_messages_on_a_new_stream_when_the_old_one_broke(
 
         assert await bob.publish(TOPIC, b"heard") == 1
         await eventually(lambda: b"heard" in [data for _, _, data in heard.gossip])
+
+
+async def stuck(_topic):
+    await trio.sleep_forever()
+
+
+async def test_a_topic_that_gossip_does_not_take_in_time_is_an_error_and_not_ours(
+    monkeypatch,
+):
+    monkeypatch.setattr(host_module, "GOSSIP_TIMEOUT_S", 0.05)
+    heard = Recorder(ALICE)
+    async with (
+        libp2p_host(P2PConfig(), ALICE)(heard) as alice,
+        libp2p_host(P2PConfig(), BOB)(Recorder(BOB)) as bob,
+    ):
+        await bob.connect(alice.addresses[0])
+        await bob.subscribe(TOPIC)
+        join = alice._pubsub.router.join
+        monkeypatch.setattr(alice._pubsub.router, "join", stuck)
+        with pytest.raises(P2PError, match=r"no topic within 0\.05 s"):
+            await alice.subscribe(TOPIC)
+        assert TOPIC not in alice._pubsub.topic_ids
+        assert TOPIC not in alice._pubsub.topic_validators
+
+        monkeypatch.setattr(alice._pubsub.router, "join", join)
+        await alice.subscribe(TOPIC)
+        await eventually(lambda: bob.topic_peers(TOPIC))
+        await bob.publish(TOPIC, b"hello")
+        await eventually(lambda: heard.gossip == [(TOPIC, BOB.peer_id, b"hello")])
+
+
+async def test_a_topic_is_left_also_when_neighbours_cannot_be_told(monkeypatch):
+    monkeypatch.setattr(host_module, "GOSSIP_TIMEOUT_S", 0.05)
+    heard = Recorder(ALICE)
+    async with libp2p_host(P2PConfig(), ALICE)(heard) as alice:
+        await alice.subscribe(TOPIC)
+        monkeypatch.setattr(alice._pubsub.router, "leave", stuck)
+        await alice.unsubscribe(TOPIC)
+
+        assert TOPIC not in alice._pubsub.topic_ids
+        assert TOPIC not in alice._pubsub.topic_validators
+        assert alice.stats()["transport.topics_left_untold"] == 1

@@ -206,10 +206,17 @@ class Host(Protocol):
         """
 
     async def subscribe(self, topic: str) -> None:
-        """Take part in `topic`: receive its messages and forward them."""
+        """Take part in `topic`: receive its messages and forward them.
+
+        Raises:
+            P2PError: It took too long; we do not take part.
+        """
 
     async def unsubscribe(self, topic: str) -> None:
-        """Leave `topic`. Does nothing if not subscribed."""
+        """Leave `topic`, whether or not neighbours hear of it in time.
+
+        Does nothing if not subscribed.
+        """
 
     async def publish(self, topic: str, data: bytes) -> int:
         """Hand `data` to the mesh of `topic`; delivery is best effort.

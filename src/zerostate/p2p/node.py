@@ -285,7 +285,11 @@ class PeerNode:
         self._gossip.on_gossip(message_type, handler, continues)
 
     async def subscribe(self, topic: str) -> None:
-        """Take part in `topic`: act on its messages and forward them."""
+        """Take part in `topic`: act on its messages and forward them.
+
+        Raises:
+            P2PError: It took too long; we do not take part.
+        """
         await self._host.subscribe(topic)
 
     async def unsubscribe(self, topic: str) -> None:
