@@ -12,6 +12,7 @@ from zerostate.payment.means import Means
 from zerostate.payment.model import Expects, ExpectsStream
 from zerostate.payment.payee import Payee
 from zerostate.payment.payer import Payer
+from zerostate.payment.rechecking import Rechecking
 from zerostate.payment.settling import Settling
 from zerostate.payment.syncing import Syncing
 from zerostate.payment.tending import Tending
@@ -61,6 +62,7 @@ class ChannelAnswers:
             self._disputing,
             self._closing,
             self._withdrawing,
+            Rechecking(means, self._settling),
         )
         self._payee.exposed = self._watching.withdraw_soon
         self.opened: Tells = _nobody_asks

@@ -219,6 +219,17 @@ class Settling:
             await self.claim()
         self._has_claimed_all = True
 
+    async def claim_again(self) -> None:
+        """Claim what is to our credit although all was claimed: a claim was dropped.
+
+        What could not be claimed when its channel was settled is left to `claim_rest`.
+
+        Raises:
+            ChainError: The chain refused, or did not answer.
+        """
+        if not await self._means.ledger.store.read(_any_unclaimed):
+            await self.claim()
+
     async def claim(self) -> Minor:
         """Take what is to our account's credit; return how much that was, in wei.
 

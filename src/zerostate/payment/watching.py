@@ -11,7 +11,6 @@ import trio
 from zerostate.errors import (
     OverloadedError,
     PaymentError,
-    ReorganisedError,
     ZeroStateError,
 )
 from zerostate.ids import ChannelId, PeerId
@@ -31,6 +30,7 @@ from zerostate.payment.following import Follower
 from zerostate.payment.lifecycle import Phase
 from zerostate.payment.lives import any_live, to_tend
 from zerostate.payment.means import Means
+from zerostate.payment.rechecking import Rechecking
 from zerostate.payment.store import Role
 from zerostate.payment.tending import Tending
 from zerostate.payment.withdrawing import Withdrawing
@@ -45,7 +45,7 @@ MAX_WISHES: Final = 256
 MAX_GRANTED: Final = 16
 """Wishes that are being done at once; the others wait for the next turns."""
 
-VANISHED_TURNS: Final = 16
+RECHECK_TURNS: Final = 16
 """Turns between two looks for transactions that a reorganisation dropped."""
 
 CLAIM_TURNS: Final = 256
@@ -79,6 +79,7 @@ class Watching:
         disputing: Disputing,
         closing: Closer,
         withdrawing: Withdrawing,
+        rechecking: Rechecking,
     ) -> None:
         self._means: Final = means
         self._follower: Final = follower
@@ -86,6 +87,7 @@ class Watching:
         self._disputing: Final = disputing
         self._closing: Final = closing
         self._withdrawing: Final = withdrawing
+        self._rechecking: Final = rechecking
         self._wishes: dict[ChannelId, wire.Wanted] = {}
         self._granting: set[ChannelId] = set()
         self._exposed: set[ChannelId] = set()
@@ -94,7 +96,6 @@ class Watching:
         self._paying_out: set[ChannelId] = set()
         self._is_running = False
         self._looks = 0
-        self._turns = 0
         self._tended = 0
         self.failures: Counter[str] = Counter()
 
@@ -158,9 +159,10 @@ class Watching:
         if self._looks % CLAIM_TURNS == 0:
             self._start(nursery, "claim", self._tending.claim_rest)
         self._looks += 1
+        if self._looks % RECHECK_TURNS == 0:
+            self._start(nursery, "a second look", self._rechecking.look)
         if not await store.read(any_live):
             return
-        self._turns += 1
 
         async def tell(event: ChainEvent) -> bool:
             return await self._heard(nursery, event)
@@ -176,8 +178,6 @@ class Watching:
         self._tended = skip + MAX_TENDED if len(due) == MAX_TENDED else 0
         for channel_id in due:
             self._tend(nursery, channel_id)
-        if self._turns % VANISHED_TURNS == 0:
-            await self._look_for_vanished()
 
     async def _heard(self, nursery: trio.Nursery, event: ChainEvent) -> bool:
         """Return whether what an event says is durable, as far as it matters."""
@@ -294,15 +294,6 @@ class Watching:
         work: Callable[[], Awaitable[object]],
     ) -> None:
         nursery.start_soon(self._guarded, what, work)
-
-    async def _look_for_vanished(self) -> None:
-        try:
-            gone = await self._means.onchain.chain.vanished()
-        except ReorganisedError as exc:
-            _log.warning("%s", exc)
-            return
-        for tx_hash in gone:
-            _log.warning("%s was confirmed, and is gone; it was sent again", tx_hash)
 
     async def _guarded(self, what: str, work: Callable[[], Awaitable[object]]) -> bool:
         """Return whether it was done; what failed is logged, counted, tried again."""

@@ -139,8 +139,8 @@ async def test_what_only_the_payer_wanted_costs_the_payee_nothing(world):
         async with pair.watching("payee"):
             pair.clock.advance(10 * GRACE_S)
             looks = pair.payee._watching
-            turns = looks._turns
-            await pair.eventually(lambda: looks._turns > turns + 5)
+            turns = looks._looks
+            await pair.eventually(lambda: looks._looks > turns + 5)
         assert sent(world, "payee") == []
 
 
@@ -236,8 +236,8 @@ async def test_many_wishes_are_begun_a_few_at_a_time(world):
                         await trio.lowlevel.checkpoint()
                 # Another one of the channel waits for the one that is being done.
                 await ask(pair, part(channels[0], 2))
-                turns = watching._turns
-                await pair.eventually(lambda: watching._turns > turns + 3)
+                turns = watching._looks
+                await pair.eventually(lambda: watching._looks > turns + 3)
                 assert list(watching._wishes) == [channels[0]]
             await signed_for(pair, channels[0], 3)
         assert most == MAX_GRANTED
