@@ -53,6 +53,14 @@ def create_guild(
         typer.Option("--wants", metavar="NAME", help="What members offer; repeatable."),
     ],
     members: Annotated[int, typer.Option(min=1, help="How many to wait for.")] = 1,
+    max_members: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Places, the node's own included, also for observers."
+            " Default: no more than are waited for.",
+        ),
+    ] = None,
     ttl_s: Annotated[
         float | None,
         typer.Option("--ttl", metavar="SECONDS", help="Life. Default: the node's."),
@@ -69,6 +77,7 @@ def create_guild(
     params = {
         "wanted": wanted,
         "members": members,
+        "max_members": max_members,
         "ttl_s": ttl_s,
         "timeout_s": wait_s,
     }

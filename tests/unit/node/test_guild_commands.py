@@ -3,8 +3,9 @@
 import json
 
 import pytest
+import trio
 
-from guild_world import id_of, open_guild_world
+from guild_world import OFFERS, id_of, open_guild_world
 from zerostate.errors import GuildNotFoundError, InvalidQueryError
 from zerostate.node.guild_commands import GuildCommands
 
@@ -48,6 +49,16 @@ async def test_a_guild_is_created_and_shown(autojump_clock):
             id_of("a"),
             id_of("b"),
         ]
+
+
+async def test_a_guild_with_places_to_spare_takes_an_observer(autojump_clock):
+    async with open_guild_world(OFFERS | {"o": {"observes": True}}) as world:
+        call = commands(world, "a")
+        shown = await call("create", wanted=["wasm"], members=1, max_members=3)
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert shown["max_members"] == 3
+        assert world.view("o", shown["guild_id"]).role == "observer"
 
 
 async def test_a_member_leaves_and_a_creator_dissolves(autojump_clock):
@@ -103,6 +114,8 @@ async def test_an_unknown_guild_is_named(autojump_clock, method):
         ({"wanted": "wasm"}, "wanted: not a list"),
         ({"wanted": [1]}, "wanted: '1' is not a name"),
         ({"wanted": ["x"], "members": 0}, "members: 0 is not an integer from 1 on"),
+        ({"wanted": ["x"], "max_members": 0}, "max_members: 0 is not an integer"),
+        ({"wanted": ["x"], "max_members": 257}, "^max_members is 257; it is above"),
         ({"wanted": ["x"], "members": True}, "members: True is not an integer"),
         ({"wanted": ["x"], "members": 10**9}, "^members is 1000000000; a guild of"),
         (
