@@ -43,7 +43,9 @@ _ATTRIBUTES: Final[Mapping[str, tuple[tuple[SpanSpec, ...], str]]] = {
     "manifest_sha256": ((spans.EXECUTION_MANIFEST_VALIDATE,), attr.MANIFEST_SHA256),
     "engine_version": ((spans.EXECUTION_COMPILE,), attr.ENGINE_VERSION),
     "receipt_sha256": ((spans.EXECUTION_RECEIPT,), attr.RECEIPT_SHA256),
+    "receipt_verified": ((spans.PAYMENT_VERIFY,), attr.RECEIPT_VERIFIED),
     "channel_id": ((*_PAID, spans.PAYMENT_VERIFY), attr.CHANNEL_ID),
+    "payment_verified": ((spans.PAYMENT_VERIFY,), attr.PAYMENT_VERIFIED),
 }
 """Which attribute of which spans claims what; names are those of a receipt's fields
 where it has such a field."""
@@ -91,7 +93,7 @@ def read_claims(trace: Trace) -> Claims:
     for name, value in _values(by_name):
         known = values.setdefault(name, {})
         if value is not None and len(known) < MAX_VALUES:
-            known.setdefault(str(value))
+            known.setdefault(_text(value))
     return Claims(
         {name: tuple(known) for name, known in values.items()},
         tuple(_payments(by_name)),
@@ -104,7 +106,7 @@ def _values(
 ) -> Iterator[tuple[str, AttributeValue]]:
     for name, (specs, key) in _ATTRIBUTES.items():
         for span in _named(by_name, specs):
-            if name != "channel_id" or not _has_failed(span):
+            if not _is_given_up(name, span):
                 yield name, span.attributes.get(key)
     for name, specs in _RESOURCES.items():
         for span in _named(by_name, specs):
@@ -126,6 +128,18 @@ def _payments(by_name: Mapping[str, list[TraceSpan]]) -> Iterator[PaidClaim]:
 def _has_failed(span: TraceSpan) -> bool:
     """Whether it may be without evidence: nobody has to sign what was given up."""
     return span.status == "ERROR" or span.attributes.get(attr.CANCELLED) is True
+
+
+def _is_given_up(name: str, span: TraceSpan) -> bool:
+    if name == "payment_verified":
+        # The payee may refuse a payment that it takes when it is sent again. The payer,
+        # who looks at the receipt, too, has paid by then: what it says is said for good.
+        return _has_failed(span) and attr.RECEIPT_VERIFIED not in span.attributes
+    return name == "channel_id" and _has_failed(span)
+
+
+def _text(value: AttributeValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _named(

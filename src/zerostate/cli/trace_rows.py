@@ -101,6 +101,7 @@ def rows_of(trace_id: str, claims: Claims, proven: Proven) -> Iterator[Row]:
     name = "receipt_sha256"
     sha256 = proven.receipt and proven.receipt.sha256
     yield row(name, claims.of(name), sha256, paid[name])
+    yield from _verified_rows(claims, proven)
     price = receipt.price if receipt else None
     last = _last_claims(claims, proven)
     yield from _payment_rows(claims.of("channel_id"), last, price, payment)
@@ -146,6 +147,17 @@ def _payment_rows(
     yield row("channel_id", channel_ids, None, payment and payment.channel_id)
     nonces = distinct(one.nonce for one in last)
     yield row("nonce", nonces, None, update and update.nonce)
+
+
+def _verified_rows(claims: Claims, proven: Proven) -> Iterator[Row]:
+    """Yield what spans say they have found right, against what is."""
+    for name, signed, paid in (
+        ("receipt_verified", proven.receipt, None),
+        ("payment_verified", None, proven.payment),
+    ):
+        if claims.of(name):
+            found = ("true" if proof else None for proof in (signed, paid))
+            yield row(name, claims.of(name), *found)
 
 
 def _settlement_rows(

@@ -104,6 +104,52 @@ def test_an_altered_claim_differs(story, span, claim, row):
     assert any(row in reason and str(value) in reason for reason in found.reasons)
 
 
+def refusing(story, key, *, is_payer, is_failed):
+    """Return the story with one party's check saying that it found something wrong."""
+
+    def change(span):
+        said = dict(span.attributes)
+        # The payer looks at the receipt, too.
+        if span.name != "payment.verify" or (attr.RECEIPT_VERIFIED in said) != is_payer:
+            return span
+        status = replace(span.status, code=2) if is_failed else span.status
+        claimed = tuple((said | {key: False}).items())
+        return replace(span, attributes=claimed, status=status)
+
+    return story.map(change)
+
+
+@pytest.mark.parametrize("is_failed", [True, False])
+@pytest.mark.parametrize("key", [attr.PAYMENT_VERIFIED, attr.RECEIPT_VERIFIED])
+def test_a_payer_that_found_wrong_what_is_right_differs(story, key, is_failed):
+    name = key.replace(".", "_")
+    assert rows(story.verify().found)[name].claimed == ("true",)
+
+    found = refusing(story, key, is_payer=True, is_failed=is_failed).verify().found
+
+    assert found.verdict == "differs"
+    (reason,) = found.reasons
+    assert reason.startswith(f"{name}: spans claim")
+    assert "false" in reason
+
+
+@pytest.mark.parametrize("is_failed", [True, False])
+def test_a_payee_may_refuse_a_payment_that_it_takes_later(story, is_failed):
+    refused = refusing(
+        story, attr.PAYMENT_VERIFIED, is_payer=False, is_failed=is_failed
+    )
+
+    assert verdict(refused) == ("verified" if is_failed else "differs")
+
+
+def test_what_is_verified_by_claim_alone_is_not_signed(story):
+    found = story.without_events(RECEIPT, STATE).verify().found
+
+    for name in ("payment_verified", "receipt_verified"):
+        row = rows(found)[name]
+        assert (row.claimed, row.verdict) == (("true",), "not signed")
+
+
 @pytest.mark.parametrize("span", ["payment.transaction", "payment.channel.update"])
 def test_an_altered_nonce_differs_from_the_state_beside_it(story, span):
     found = story.claiming(span, payment__nonce=7).verify().found
