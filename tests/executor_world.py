@@ -36,6 +36,8 @@ TERMS = ExecutorTerms(
     price=Price(10, 20),
     max_module_bytes=100,
     max_input_bytes=100,
+    max_wall_s=30.0,
+    max_memory_bytes=64 << 20,
     capacity=1,
 )
 

@@ -6,9 +6,24 @@ from typing import Final
 
 from zerostate.errors import ConfigError
 from zerostate.execution.frames import MAX_DATA_BYTES
+from zerostate.execution.manifest import (
+    MAX_MEMORY_BYTES,
+    MAX_WALL_S,
+    MIN_MEMORY_BYTES,
+)
 
 MAX_WORKERS: Final = 64
 """Most worker processes of one node."""
+
+MIN_TIMEOUT_S: Final = 0.1
+"""Lower bound of the waits for a worker process, in seconds: it could not answer."""
+
+MAX_COMPILE_TIMEOUT_S: Final = 600.0
+"""Upper bound of `ExecutionConfig.compile_timeout_s`, in seconds: the largest module
+takes a minute on a slow machine."""
+
+MIN_TASK_WALL_S: Final = 0.1
+"""Lower bound of `ExecutionConfig.max_task_wall_s`, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +31,7 @@ class ExecutionConfig:
     """How many tasks run at once, and what a task may bring.
 
     What a task may use stands in its manifest, within the bounds of
-    `zerostate.execution.manifest`.
+    `zerostate.execution.manifest` and those set here.
 
     Raises:
         ConfigError: Lists every field that cannot be used.
@@ -33,6 +48,12 @@ class ExecutionConfig:
 
     max_input_bytes: int = 8 << 20
     """Largest input."""
+
+    max_task_wall_s: float = MAX_WALL_S
+    """Longest run that a manifest may allow its module, in seconds (0.1 to 600)."""
+
+    max_task_memory_bytes: int = MAX_MEMORY_BYTES
+    """Most memory that a manifest may allow its module (64 KiB to 1 GiB)."""
 
     start_timeout_s: float = 10.0
     """Longest wait for a worker process to be ready; it takes about 0.2 s."""
@@ -68,9 +89,26 @@ class ExecutionConfig:
                 ("max_waiting", self.max_waiting, 0, 10_000),
                 ("max_module_bytes", self.max_module_bytes, 8, MAX_DATA_BYTES),
                 ("max_input_bytes", self.max_input_bytes, 0, MAX_DATA_BYTES),
-                ("start_timeout_s", self.start_timeout_s, 0.1, 600),
-                ("compile_timeout_s", self.compile_timeout_s, 0.1, 600),
-                ("kill_grace_s", self.kill_grace_s, 0.1, 60),
+                (
+                    "max_task_wall_s",
+                    self.max_task_wall_s,
+                    MIN_TASK_WALL_S,
+                    MAX_WALL_S,
+                ),
+                (
+                    "max_task_memory_bytes",
+                    self.max_task_memory_bytes,
+                    MIN_MEMORY_BYTES,
+                    MAX_MEMORY_BYTES,
+                ),
+                ("start_timeout_s", self.start_timeout_s, MIN_TIMEOUT_S, 600),
+                (
+                    "compile_timeout_s",
+                    self.compile_timeout_s,
+                    MIN_TIMEOUT_S,
+                    MAX_COMPILE_TIMEOUT_S,
+                ),
+                ("kill_grace_s", self.kill_grace_s, MIN_TIMEOUT_S, 60),
                 ("max_cache_entries", self.max_cache_entries, 0, 10_000),
                 ("max_cache_bytes", self.max_cache_bytes, 0, 1 << 40),
             )

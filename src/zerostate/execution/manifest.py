@@ -50,6 +50,15 @@ Rate = Literal["none", "base", "metered"]
 
 _MIB: Final = 1 << 20
 
+MIN_MEMORY_BYTES: Final = 64 << 10
+"""Least memory of a module: one page of WebAssembly."""
+
+MAX_MEMORY_BYTES: Final = 1 << 30
+"""Most memory of a module, for which a worker process has room."""
+
+MAX_WALL_S: Final = 600
+"""Longest run of a module, in seconds."""
+
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 _Version = Annotated[
     str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")
@@ -89,10 +98,12 @@ class Limits(_Strict):
     fuel: int = Field(default=10 * GIGAFUEL, ge=1, le=100_000 * GIGAFUEL)
     """Fuel: about one unit an instruction."""
 
-    memory_bytes: int = Field(default=64 * _MIB, ge=64 << 10, le=1 << 30)
+    memory_bytes: int = Field(
+        default=64 * _MIB, ge=MIN_MEMORY_BYTES, le=MAX_MEMORY_BYTES
+    )
     """Linear memory."""
 
-    wall_s: float = Field(default=30.0, gt=0, le=600)
+    wall_s: float = Field(default=30.0, gt=0, le=MAX_WALL_S)
     """Seconds of running."""
 
     output_bytes: int = Field(default=_MIB, ge=0, le=8 * _MIB)

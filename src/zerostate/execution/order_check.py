@@ -41,6 +41,13 @@ def _misfits(
         found = hashlib.sha256(order.module).hexdigest()
         if found != manifest.module_sha256:
             yield f"module_sha256: the module that came has {found}"
+    limits = manifest.limits
+    for name, asked, most in (
+        ("wall_s", limits.wall_s, config.max_task_wall_s),
+        ("memory_bytes", limits.memory_bytes, config.max_task_memory_bytes),
+    ):
+        if asked > most:
+            yield f"limits.{name}: {asked}; this executor allows at most {most}"
     for wanted in manifest.capabilities:
         if wanted not in config.capabilities:
             yield f"capabilities: this executor does not offer {wanted!r}"

@@ -220,11 +220,7 @@ async def open_layers(
         counts = [payments.stats]
         if EXECUTES in config.capabilities:
             tracer = ExecutionTracer(provider)
-            execution = ExecutionConfig(
-                capabilities=config.capabilities,
-                requires_signed_manifest=True,
-                cache_dir=config.data_dir / MODULES_NAME,
-            )
+            execution = _execution_config(config)
             runner = await stack.enter_async_context(
                 open_runner(execution, identity, tracer=tracer, clock=clock)
             )
@@ -265,6 +261,18 @@ async def open_layers(
         )
 
 
+def _execution_config(config: NodeConfig) -> ExecutionConfig:
+    return ExecutionConfig(
+        workers=config.workers,
+        compile_timeout_s=config.compile_timeout_s,
+        max_task_wall_s=config.max_task_wall_s,
+        max_task_memory_bytes=config.max_task_memory_bytes,
+        capabilities=config.capabilities,
+        requires_signed_manifest=True,
+        cache_dir=config.data_dir / MODULES_NAME,
+    )
+
+
 def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorTerms:
     price = None
     if config.price_base is not None and config.price_per_gigafuel is not None:
@@ -274,6 +282,8 @@ def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorT
         price=price,
         max_module_bytes=execution.max_module_bytes,
         max_input_bytes=execution.max_input_bytes,
+        max_wall_s=execution.max_task_wall_s,
+        max_memory_bytes=execution.max_task_memory_bytes,
         capacity=execution.workers + execution.max_waiting,
     )
 

@@ -114,6 +114,12 @@ class ExecutorTerms:
 
     max_module_bytes: int
     max_input_bytes: int
+    max_wall_s: float
+    """Longest run that a manifest may allow, in seconds."""
+
+    max_memory_bytes: int
+    """Most memory that a manifest may allow."""
+
     capacity: int
     """Tasks under way at once; one more is declined."""
 
@@ -138,6 +144,15 @@ class ExecutorTerms:
                 ("input", input_bytes, self.max_input_bytes),
             )
             if size > most
+        ]
+        limits = manifest.limits
+        problems += [
+            f"limits.{name}: {asked}; the most here is {most}"
+            for name, asked, most in (
+                ("wall_s", limits.wall_s, self.max_wall_s),
+                ("memory_bytes", limits.memory_bytes, self.max_memory_bytes),
+            )
+            if asked > most
         ]
         if problems:
             raise ManifestError(*problems)

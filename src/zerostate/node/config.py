@@ -10,6 +10,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from zerostate.errors import ConfigError
 from zerostate.evidence.channel import MAX_AMOUNT
 from zerostate.evidence.identity import parse_peer_id
+from zerostate.execution.config import (
+    MAX_COMPILE_TIMEOUT_S,
+    MAX_WORKERS,
+    MIN_TASK_WALL_S,
+    MIN_TIMEOUT_S,
+)
+from zerostate.execution.manifest import (
+    MAX_MEMORY_BYTES,
+    MAX_WALL_S,
+    MIN_MEMORY_BYTES,
+)
 from zerostate.guild import GuildConfig
 from zerostate.guild.config import MAX_HEARTBEAT_INTERVAL_S
 from zerostate.ids import PeerId
@@ -110,6 +121,27 @@ class NodeConfig(BaseModel):
 
     price_per_gigafuel: Annotated[int, Field(ge=0)] | None = None
     """What it asks for each thousand million units of fuel, in the smallest unit."""
+
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = 1
+    """Tasks that this peer runs at once, each in a process of its own. Others wait, up to
+    16; whoever asks for one more is told that this peer is busy."""
+
+    compile_timeout_s: Annotated[
+        float, Field(ge=MIN_TIMEOUT_S, le=MAX_COMPILE_TIMEOUT_S, allow_inf_nan=False)
+    ] = 20.0
+    """Longest compilation of a module, in seconds. One is compiled at a time, so this is
+    also how long one that is new can keep the next new one waiting."""
+
+    max_task_wall_s: Annotated[
+        float, Field(ge=MIN_TASK_WALL_S, le=MAX_WALL_S, allow_inf_nan=False)
+    ] = MAX_WALL_S
+    """Longest run that a task may ask for, in seconds: one that asks for
+    more gets no bid, and is refused."""
+
+    max_task_memory_bytes: Annotated[
+        int, Field(ge=MIN_MEMORY_BYTES, le=MAX_MEMORY_BYTES)
+    ] = MAX_MEMORY_BYTES
+    """Most memory that a task may ask for, in bytes; `workers` tasks may use it at once."""
 
     observes: bool = False
     """Join guilds as an observer, without capabilities: receive what goes to all members

@@ -35,16 +35,23 @@ async def test_another_module_than_the_manifest_names_is_refused(bench, runner):
 
 
 async def test_all_that_does_not_fit_this_executor_is_named_at_once(bench):
-    order = bench.order("sha256", stdin=b"12345")
+    order = bench.order("sha256", stdin=b"12345", wall_s=5.5, memory_bytes=65537)
     manifest = json.loads(order.manifest) | {"capabilities": ["wasm", "gpu"]}
     order = dataclasses.replace(order, manifest=json.dumps(manifest).encode())
 
-    async with bench.open(max_module_bytes=100, max_input_bytes=4) as runner:
+    async with bench.open(
+        max_module_bytes=100,
+        max_input_bytes=4,
+        max_task_wall_s=5.0,
+        max_task_memory_bytes=65536,
+    ) as runner:
         problems = await problems_of(runner, order)
 
     assert problems == (
         f"module: {len(order.module)} bytes; this executor takes at most 100",
         "input: 5 bytes; this executor takes at most 4",
+        "limits.wall_s: 5.5; this executor allows at most 5.0",
+        "limits.memory_bytes: 65537; this executor allows at most 65536",
         "capabilities: this executor does not offer 'gpu'",
     )
 

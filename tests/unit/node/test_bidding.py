@@ -33,6 +33,8 @@ TERMS = ExecutorTerms(
     price=Price(100, 1000),
     max_module_bytes=8,
     max_input_bytes=4,
+    max_wall_s=30.0,
+    max_memory_bytes=64 << 20,
     capacity=1,
 )
 
@@ -193,7 +195,10 @@ def test_an_executor_does_not_work_below_its_price(offered):
 
 
 def test_an_executor_says_all_that_it_does_not_take():
-    wanted = MANIFEST.model_copy(update={"capabilities": ("wasm", "gpu", "tpu")})
+    limits = Limits(wall_s=30.5, memory_bytes=65 << 20)
+    wanted = MANIFEST.model_copy(
+        update={"capabilities": ("wasm", "gpu", "tpu"), "limits": limits}
+    )
 
     with pytest.raises(ManifestError) as failure:
         TERMS.check(wanted, module_bytes=9, input_bytes=5)
@@ -202,4 +207,6 @@ def test_an_executor_says_all_that_it_does_not_take():
         "capabilities: 'tpu' is not offered here",
         "module: 9 bytes; the limit here is 8",
         "input: 5 bytes; the limit here is 4",
+        "limits.wall_s: 30.5; the most here is 30.0",
+        "limits.memory_bytes: 68157440; the most here is 67108864",
     )

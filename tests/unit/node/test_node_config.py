@@ -141,6 +141,14 @@ def test_what_is_wrong_with_the_networks_other_settings_is_told(
         ("health_interval_s", -1),
         ("background_sampling_rate", 2),
         ("servce_name", "a"),
+        ("workers", 0),
+        ("workers", 65),
+        ("compile_timeout_s", 0),
+        ("compile_timeout_s", 601),
+        ("max_task_wall_s", 0),
+        ("max_task_wall_s", 601),
+        ("max_task_memory_bytes", 1000),
+        ("max_task_memory_bytes", (1 << 30) + 1),
     ],
 )
 def test_each_setting_of_the_service_is_checked(tmp_path, name, value):
