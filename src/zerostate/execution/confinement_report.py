@@ -6,6 +6,7 @@ zerostate.execution.confinement_report PARENT_PID`` is that process.
 """
 
 import json
+import math
 import os
 import resource
 import signal
@@ -13,12 +14,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zerostate.execution.confinement import MAX_DATA_BYTES, MAX_OPEN_FILES, confine
+from zerostate.execution.confinement import (
+    MAX_DATA_BYTES,
+    MAX_FILE_BYTES,
+    MAX_OPEN_FILES,
+    allow_cpu_s,
+    confine,
+)
 from zerostate.execution.seccomp import install
 
 TIMEOUT_S: Final = 20.0
@@ -76,6 +84,8 @@ def _measures(unfiltered: str) -> list[Measure]:
         _refused("signal another process", lambda: os.kill(os.getppid(), 0)),
         _limited("open files", resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
         _limited("memory", resource.RLIMIT_DATA, MAX_DATA_BYTES),
+        _limited("file size", resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
+        _cpu_limited(),
         _limited("core file", resource.RLIMIT_CORE, 0),
         _empty_environment(),
     ]
@@ -108,6 +118,16 @@ def _limited(what: str, which: int, limit: int) -> Measure:
     soft, _ = resource.getrlimit(which)
     is_in_force = 0 <= soft <= limit
     return Measure(f"limit on {what}", is_in_force, f"{soft}")
+
+
+def _cpu_limited() -> Measure:
+    try:
+        allow_cpu_s(TIMEOUT_S)
+    except (OSError, ValueError) as exc:
+        return Measure("limit on CPU time", is_in_force=False, finding=str(exc))
+    # What this process has used so far is allowed too.
+    most_s = math.ceil(time.process_time() + TIMEOUT_S)
+    return _limited("CPU time", resource.RLIMIT_CPU, most_s)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,41 @@ def test_the_report_finds_every_measure_in_force_here():
     measures = confinement_report()
 
     assert [one for one in measures if not one.is_in_force] == []
-    assert len(measures) >= 10
+    assert {one.name for one in measures} == {
+        "system call filter",
+        "cannot open a file",
+        "cannot make a socket",
+        "cannot start a process",
+        "cannot run a program",
+        "cannot signal another process",
+        "limit on open files",
+        "limit on memory",
+        "limit on file size",
+        "limit on CPU time",
+        "limit on core file",
+        "empty environment",
+    }
+
+
+SPIN = """
+import sys
+from zerostate.execution.confinement import allow_cpu_s, confine
+confine(int(sys.argv[1]))
+allow_cpu_s(0.1)
+while True:
+    pass
+"""
+
+
+def test_the_kernel_ends_what_uses_more_cpu_time_than_it_may():
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", SPIN, str(os.getpid())],
+        env={},
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == -signal.SIGXCPU
 
 
 @FILTERED

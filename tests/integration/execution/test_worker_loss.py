@@ -286,6 +286,25 @@ async def test_a_worker_has_given_up_what_it_does_not_need(runner, worker_pids):
     assert "NoNewPrivs:\t1" in proc.joinpath("status").read_text()
 
 
+async def test_a_worker_may_use_no_more_cpu_time_than_its_task_can_take(
+    bench, runner, worker_pids, compiler_pid
+):
+    allowed_s = {}
+    for wall_s in (5.0, 50.0):
+        await runner.execute(bench.order("word_count", wall_s=wall_s))
+        allowed_s[wall_s] = cpu_limit_s(*worker_pids(runner))
+
+    assert 15 < allowed_s[5.0] < 25
+    assert 60 < allowed_s[50.0] < 70
+    assert 20 < cpu_limit_s(compiler_pid(runner)) < 30
+
+
+def cpu_limit_s(pid):
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    (row,) = (line for line in limits.splitlines() if line.startswith("Max cpu time"))
+    return int(row.split()[3])
+
+
 def limits_row(limits, name):
     (row,) = (
         line for line in limits.splitlines() if line.startswith(f"Max {name} size")
