@@ -1,5 +1,7 @@
 """Whatever is sent comes back as it was; whatever else comes in is refused."""
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from zerostate.p2p.message import (
     TRACE_HEADERS,
     decode_message,
     encode_message,
+    open_message,
 )
 from zerostate.p2p.types import REGISTERED_TYPES
 from zerostate.telemetry import TraceCarrier
@@ -42,6 +45,20 @@ carriers = st.builds(
     st.sampled_from(["", "guild=a", "a=1,b=2"]),
 )
 ids = st.binary(min_size=16, max_size=16).map(MessageId)
+
+
+NEARLY_TRACEPARENTS = [
+    "".join(parts)
+    for parts in product(
+        ["", " "],
+        ["00-", "01-", "0-"],
+        ["a" * 32, "A" * 32, "0" * 32, "0" * 31 + "1"],
+        ["-" + "b" * 16, "-" + "B" * 16, "-" + "0" * 16, "-b" + "0" * 15],
+        ["-00", "-01", "-02", "-03", "-04", "-0f", "-10", "-0"],
+        ["", " ", "\n", "-more"],
+    )
+]
+"""Each way to be one, or not quite."""
 
 
 @given(
@@ -84,6 +101,23 @@ def signed(**fields):
     """A message with whatever fields, correctly signed by Alice."""
     payload = pb.Message(**fields).SerializeToString()
     return seal(ALICE, domain=DOMAIN, payload_type=PAYLOAD_TYPE, payload=payload)
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("traceparent", {}),
+        ("Traceparent", {}),
+        ("traceparent", {"baggage": "a=1"}),
+        ("traceparent", {"tracestate": "zs=1"}),
+    ],
+)
+def test_trace_headers_are_read_as_everywhere_else(name, others):
+    for traceparent in NEARLY_TRACEPARENTS:
+        headers = {name: traceparent, **others}
+        fields = {"id": b"m" * 16, "type": "task_request", "from": ALICE.peer_id}
+        message = open_message(signed(headers=headers, **fields))
+        assert message.carrier == TraceCarrier.from_headers(headers)
 
 
 short_texts = st.text(max_size=40)
