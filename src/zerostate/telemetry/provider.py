@@ -50,6 +50,13 @@ class SwitchProvider(TracerProvider):
         return _SwitchTracer(self, name, version, schema_url, attributes)
 
 
+def is_off(provider: TracerProvider) -> bool:
+    """Return whether `provider` is known to record nothing now."""
+    if type(provider) is SwitchProvider:
+        provider = provider.current
+    return type(provider) is trace.NoOpTracerProvider
+
+
 @final
 class _SwitchTracer(Tracer):
     def __init__(

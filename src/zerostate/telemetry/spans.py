@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     Link,
+    NonRecordingSpan,
     NoOpTracerProvider,
     Span,
     SpanKind,
@@ -19,13 +20,14 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import AttributeValue
 
 from zerostate.semconv.spans import SpanSpec
-from zerostate.telemetry.block import SpanBlock, open_block
+from zerostate.telemetry.block import QuietBlock, SpanBlock, open_block
 from zerostate.telemetry.outcome import (
     MAX_MESSAGE_CHARS,
     error_type,
     first_failure,
     record_error,
 )
+from zerostate.telemetry.provider import is_off
 
 __all__ = [
     "MAX_MESSAGE_CHARS",
@@ -50,6 +52,7 @@ class LayerTracer:
 
     def __init__(self, layer: str, provider: TracerProvider | None = None) -> None:
         source = provider if provider is not None else NoOpTracerProvider()
+        self._provider = source
         self._tracer = source.get_tracer(f"zerostate.{layer}")
 
     def span(
@@ -86,11 +89,14 @@ class LayerTracer:
             A context manager that yields the span, already current.
         """
         name = spec.name.format(**fields)
-        if adopts and context is None:
-            span = get_current_span()
-            block = open_block(span)
-            if block is not None and block.adopt(name, attributes):
-                return nullcontext(span)
+        if context is None:
+            current = get_current_span()
+            if type(current) is NonRecordingSpan and is_off(self._provider):
+                return QuietBlock(current, attributes)
+            if adopts:
+                block = open_block(current)
+                if block is not None and block.adopt(name, attributes):
+                    return nullcontext(current)
         return SpanBlock(
             self._tracer,
             name,

@@ -2,12 +2,22 @@
 
 import pytest
 import trio
-from opentelemetry.context import Context
-from opentelemetry.trace import StatusCode
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    NoOpTracerProvider,
+    SpanContext,
+    StatusCode,
+    get_current_span,
+    set_span_in_context,
+)
 
 from zerostate.errors import PeerLostError, RemoteError
+from zerostate.semconv import attributes as attr
 from zerostate.semconv.spans import SpanSpec
 from zerostate.telemetry import LayerTracer
+from zerostate.telemetry.bound_ids import bound_ids
+from zerostate.telemetry.provider import SwitchProvider
 from zerostate.telemetry.spans import MAX_MESSAGE_CHARS
 from zerostate.testing import SpanRecorder, assert_trace
 
@@ -103,6 +113,45 @@ def test_an_empty_context_starts_a_trace_of_its_own(recorder, tracer):
 def test_without_a_provider_nothing_is_recorded_and_nothing_fails():
     with LayerTracer("test").span(WORK, {"a": 1}) as span:
         assert not span.is_recording()
+
+
+def test_with_tracing_off_ids_are_bound_and_the_trace_that_came_in_goes_on():
+    switch = SwitchProvider()
+    tracer = LayerTracer("test", switch)
+    parent = set_span_in_context(NonRecordingSpan(SpanContext(1, 2, is_remote=True)))
+    token = attach(parent)
+    try:
+        with tracer.span(WORK, {attr.TASK_ID: "a", "size": 1}) as span:
+            assert not span.is_recording()
+            assert span.get_span_context().trace_id == 1
+            assert get_current_span().get_span_context().span_id == 2
+            with tracer.span(WORK, {attr.TASK_ID: "b"}):
+                assert bound_ids() == {attr.TASK_ID: "b"}
+            assert bound_ids() == {attr.TASK_ID: "a"}
+        assert bound_ids() == {}
+    finally:
+        detach(token)
+
+
+def test_with_tracing_off_somebody_elses_span_gets_none_of_our_attributes(recorder):
+    with recorder.provider.get_tracer("theirs").start_as_current_span("theirs"):
+        with LayerTracer("test").span(WORK, {}) as span:
+            span.set_attribute("ours", 1)
+    assert recorder.named("theirs").attributes == {}
+
+
+def test_spans_are_made_from_the_moment_tracing_is_switched_on(recorder):
+    switch = SwitchProvider()
+    tracer = LayerTracer("test", switch)
+    with tracer.span(WORK, {}):
+        pass
+    switch.switch(recorder.provider)
+    with tracer.span(CALL, {}, type="ping"):
+        pass
+    switch.switch(NoOpTracerProvider())
+    with tracer.span(WORK, {}):
+        pass
+    assert_trace(recorder.spans, "call.ping CLIENT")
 
 
 def test_a_span_opened_by_hand_around_a_call_is_the_calls_span(recorder, tracer):
