@@ -5,14 +5,24 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import pytest
+import trio
 
 from architecture.repository import ROOT
+from chain_world import config
 from devchain_process import Client
 from node_processes import COMMAND, RUN, WAIT_S, ask_until, end, ready_line, running
 from zerostate.cli.demo_chain import CONTRACT
+from zerostate.evidence.channel import decode_state
+from zerostate.evidence.ethereum import EthAddress
+from zerostate.payment.chains import open_chain
+from zerostate.payment.config import KEYSTORE_FILE, STORE_FILE
+from zerostate.payment.contract import CosignedState
+from zerostate.payment.keys import load_sealed
+from zerostate.payment.passphrase import Passphrase
+from zerostate.payment.store import PaymentStore
 
 pytestmark = pytest.mark.e2e
 
@@ -66,11 +76,15 @@ class Story:
         assert code == 0, errors
         return json.loads(output)
 
-    def pay(self):
-        """Have alice pay bob for a task; return the channel."""
+    def run_task(self):
+        """Have alice pay bob for a task; return what she is told."""
         told = self.told("task", "submit", SHA256, "--input", "input.txt")
         assert told["payment"]["verified"]
-        return told["payment"]["channel_id"]
+        return told
+
+    def pay(self):
+        """Have alice pay bob for a task; return the channel."""
+        return self.run_task()["payment"]["channel_id"]
 
     def show(self, channel_id, node="alice"):
         return self.told("channel", "show", channel_id, node=node)
@@ -93,8 +107,9 @@ class Story:
             assert code == 0, errors
 
     @contextmanager
-    def bob(self, known):
-        bob = self.save("bob", bootstrap=known, capabilities=["wasm"], **self.paid)
+    def bob(self, known, **settings):
+        works = {"bootstrap": known, "capabilities": ["wasm"]}
+        bob = self.save("bob", **(works | self.paid | settings))
         with running(*RUN, bob, "--json", cwd=self.directory) as process:
             ask_until(ready_line(process)["ops"], "/readyz", 200)
             yield process
@@ -190,6 +205,66 @@ def check_an_end_by_one(story, bob):
     settlement = story.show_until(channel_id, "settled", "alice")["settlement"]
     assert not settlement["cooperative"]
     assert settlement["net"] == paid
+
+
+LONGEST_POLL_S = 60
+"""Between two looks of a node at its chain, at most: time enough to be faster than it."""
+
+
+def test_a_close_by_an_old_state_is_answered_when_told_to(story):
+    with ExitStack() as bobs:
+        with story.alice() as alice:
+            slow = story.paid["chain"] | {"poll_s": LONGEST_POLL_S}
+            bobs.enter_context(story.bob(alice["addresses"], chain=slow))
+            first, second = story.run_task(), story.run_task()
+        channel_id, nonces = second["payment"]["channel_id"], [1, 2]
+        assert [one["payment"]["nonce"] for one in (first, second)] == nonces
+        # Alice's node is gone: it is honest, and would answer for her.
+        assert trio.run(close_by, story, first["task"]["id"], channel_id) == 1
+
+        code, output, errors = story.run("channel", "dispute", channel_id, node="bob")
+        assert (code, errors) == (0, "")
+        assert "Nothing to answer" not in output
+        assert "0x" in output
+        assert trio.run(nonce_on_chain, story, channel_id) == 2
+        shown = story.show(channel_id, node="bob")
+        assert (shown["phase"], shown["nonce"]) == ("disputed", 2)
+        amounts = [one["payment"]["amount"] for one in (first, second)]
+        assert shown["paid"] == sum(amounts)
+
+        _, output, _ = story.run("channel", "dispute", channel_id, node="bob")
+        assert "Nothing to answer" in output
+
+
+@asynccontextmanager
+async def account_of_alice(story):
+    """Give alice's account on the chain, which her node does not know of."""
+    sealed = story.directory / "alice-data" / KEYSTORE_FILE
+    key = load_sealed(sealed, Passphrase(PASSPHRASE.encode(), "the test"))
+    chain = story.paid["chain"]
+    async with open_chain(
+        config(chain["url"], story.directory / "journal"), key
+    ) as account:
+        await account.use_contract(EthAddress(chain["contract"]))
+        yield account
+
+
+async def close_by(story, task_id, channel_id):
+    """Close the channel by the state that paid a task; return the chain's nonce."""
+    store = await PaymentStore.open(story.directory / "alice-data" / STORE_FILE)
+    try:
+        paid = await store.payment(task_id)
+    finally:
+        await store.close()
+    state = CosignedState.of(decode_state(paid.state))
+    async with account_of_alice(story) as account:
+        await account.confirm(await account.start_close(channel_id, state))
+        return (await account.channel(channel_id)).nonce
+
+
+async def nonce_on_chain(story, channel_id):
+    async with account_of_alice(story) as account:
+        return (await account.channel(channel_id)).nonce
 
 
 @pytest.mark.slow
