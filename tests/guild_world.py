@@ -60,8 +60,9 @@ class TrioClock:
 class GuildWorld:
     """Peers by their names, and what they recorded together."""
 
-    def __init__(self, offers=OFFERS, **settings):
+    def __init__(self, offers=OFFERS, *, p2p=None, **settings):
         self.offers = offers
+        self.p2p = p2p or {}
         self.settings = settings
         self.network = MemoryNetwork()
         self.recorder = SpanRecorder()
@@ -76,7 +77,7 @@ class GuildWorld:
         known = frozenset(id_of(each) for each in self.offers)
         async with (
             open_peer_node(
-                P2PConfig(known=known),
+                P2PConfig(known=known, **self.p2p),
                 identity,
                 tracer=P2PTracer(provider),
                 clock=self.clock,
@@ -127,7 +128,7 @@ class GuildWorld:
     async def announce_again(self, guild_id):
         """Announce a guild of "a" once more, as its creator does."""
         founder = self.guilds["a"]._founder
-        await founder._announce(founder._parts.book.find(guild_id), WANTED)
+        await founder._former.announce(founder._parts.book.find(guild_id))
 
     def view(self, name, guild_id):
         return self.guilds[name].show(guild_id)
@@ -159,9 +160,9 @@ class GuildWorld:
 
 
 @asynccontextmanager
-async def open_guild_world(offers=OFFERS, *, apart=(), **settings):
+async def open_guild_world(offers=OFFERS, *, apart=(), p2p=None, **settings):
     """Run the peers of `offers`, each connected with each, but for those `apart`."""
-    world = GuildWorld(offers, **settings)
+    world = GuildWorld(offers, p2p=p2p, **settings)
     async with AsyncExitStack() as stack:
         for name in offers:
             await stack.enter_async_context(world.peer(name))

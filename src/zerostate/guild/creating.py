@@ -9,7 +9,6 @@ import trio
 from zerostate.errors import (
     GuildError,
     GuildFullError,
-    GuildNotFormedError,
     NotAMemberError,
     OverloadedError,
 )
@@ -17,11 +16,11 @@ from zerostate.guild import messages_pb2 as pb
 from zerostate.guild.bodies import parse, parse_id
 from zerostate.guild.book import EndReason, Guild
 from zerostate.guild.budget import RequestBudget
+from zerostate.guild.forming import Former
 from zerostate.guild.keys import new_epoch_key, wrap_key
 from zerostate.guild.log import GuildLog
 from zerostate.guild.membership import Member, Membership
 from zerostate.guild.parts import (
-    ANNOUNCE_TOPIC,
     MIN_HEARTBEAT_INTERVAL_S,
     Parts,
     topic_of,
@@ -38,10 +37,6 @@ from zerostate.guild.transitions import (
 from zerostate.ids import GuildId, PeerId, new_guild_id
 from zerostate.p2p import Message
 from zerostate.units import NS_PER_S
-
-REANNOUNCE_S: Final = 3.0
-"""Pause before a guild that has too few members is announced once more, in seconds:
-gossip is best effort, and peers come later."""
 
 RETURN_RATE_PER_S: Final = 0.1
 """Times a second that one peer may ask to join a guild in which it is or was, in the long
@@ -73,6 +68,7 @@ class Founder:
         self._parts = parts
         self._me = parts.identity.peer_id
         self._teller = Teller(parts)
+        self._former: Final = Former(parts)
         self._joins = RequestBudget(parts.clock, "joins")
         self._returns = RequestBudget(
             parts.clock, "joins anew", rate_per_s=RETURN_RATE_PER_S, burst=RETURN_BURST
@@ -115,32 +111,13 @@ class Founder:
             try:
                 await self._parts.peers.subscribe(topic_of(guild_id))
                 guild.wanted, guild.needed, guild.needs = wanted, members, needs
-                await self._form(guild, timeout_s)
+                await self._former.form(guild, timeout_s)
                 is_formed = True
             finally:
                 guild.forming = None
                 if not is_formed:
                     self.dissolve_soon(guild, "not_formed")
             return guild.membership
-
-    async def _form(self, guild: Guild, timeout_s: float) -> None:
-        with trio.move_on_after(timeout_s):
-            while not guild.is_formed():
-                await self._announce(guild, guild.wanted)
-                with trio.move_on_after(REANNOUNCE_S):
-                    while not guild.is_formed():
-                        guild.require_open()
-                        await guild.changed.wait()
-        if not guild.is_formed():
-            lacks = (
-                "" if guild.has_needs() else f"; none offers {', '.join(guild.needs)}"
-            )
-            connected = len(self._parts.peers.connected()) or "no"
-            raise GuildNotFormedError(
-                f"{len(guild.workers)} of {guild.needed} members joined within"
-                f" {timeout_s:.0f} s{lacks}; {connected} peer(s) connected"
-            )
-        guild.needed, guild.needs = 0, ()
 
     def _found(self, guild_id: GuildId, max_members: int, ttl_s: float) -> Guild:
         parts = self._parts
@@ -160,20 +137,6 @@ class Founder:
         parts.book.add(guild)
         parts.spawn_clean(self._look_after, guild)
         return guild
-
-    async def _announce(self, guild: Guild, wanted: tuple[str, ...]) -> None:
-        body = pb.Announce(
-            guild_id=guild.guild_id,
-            creator=self._me,
-            wanted=wanted,
-            max_members=guild.log.max_members,
-            expires_unix_ns=guild.expires_unix_ns,
-            addresses=self._parts.peers.addresses,
-            heartbeat_ms=max(1, round(guild.heartbeat_interval_s * 1000)),
-        )
-        await self._parts.peers.publish(
-            ANNOUNCE_TOPIC, "guild_announce", body.SerializeToString()
-        )
 
     # What members ask
 

@@ -60,8 +60,9 @@ class GuildService:
     ) -> Membership:
         """Announce a guild and wait until enough have joined.
 
-        Peers join by themselves if they offer something that is wanted. Each join gives
-        the guild a new key.
+        Peers join by themselves if they offer something that is wanted. If too few have
+        after some seconds, those that the DHT lists for it are dialled, so that they
+        hear the next announcement. Each join gives the guild a new key.
 
         Args:
             wanted: Capabilities of which each member must offer one.
@@ -281,9 +282,9 @@ class GuildService:
 
         ``guild.refused.<code>`` (and ``.<reason>``), ``guild.ended.<reason>``,
         ``guild.evicted``, ``guild.evictions.failed``, ``guild.catch_ups``,
-        ``guild.creators.gone`` (for longer or shorter),
-        ``guild.heartbeats.answered|failed``, ``guild.updates.unsent|unconfirmed``,
-        ``guild.errors``.
+        ``guild.creators.gone`` (for longer or shorter), ``guild.searches`` and
+        ``guild.searches.failed``, ``guild.heartbeats.answered|failed``,
+        ``guild.updates.unsent|unconfirmed``, ``guild.errors``.
         """
         return dict(self._parts.counts)
 
