@@ -10,7 +10,7 @@ import sqlite3
 import pytest
 
 from payment_parties import PAYEE, copy_disk, open_pair, sealed_receipt
-from zerostate.evidence.channel import verify_cosigned
+from zerostate.evidence.channel import verify_cosigned, with_terms
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.ids import TaskId
 from zerostate.payment import ExpectedPayment, wire
@@ -77,8 +77,11 @@ async def test_a_proposal_is_on_disk_before_it_is_sent(tmp_path):
     _channel_id, sent = await record_disks(tmp_path, receipt)
     disk = tmp_path / MOMENTS[1] / "payer" / "payments.db"
     with sqlite3.connect(disk) as connection:
-        ((state, status),) = connection.execute("SELECT state, status FROM payments")
+        ((kept, status, terms),) = connection.execute(
+            "SELECT state, status, terms FROM payments JOIN channels USING (channel_id)"
+        )
     connection.close()
+    state = with_terms(kept, terms)
     assert (state, status) == (wire.decode_payment_update(sent), "proposed")
 
 
@@ -87,9 +90,11 @@ async def test_a_counter_signature_is_on_disk_before_it_is_sent(tmp_path):
     await record_disks(tmp_path, receipt)
     disk = tmp_path / MOMENTS[2] / "payee" / "payments.db"
     with sqlite3.connect(disk) as connection:
-        ((state,),) = connection.execute("SELECT state FROM payments")
+        ((kept, terms),) = connection.execute(
+            "SELECT state, terms FROM payments JOIN channels USING (channel_id)"
+        )
     connection.close()
-    assert verify_cosigned(state).update.amount == 10
+    assert verify_cosigned(with_terms(kept, terms)).update.amount == 10
 
 
 async def test_a_torn_write_leaves_the_state_before_or_after_it(tmp_path):

@@ -82,6 +82,9 @@ _CHANNEL_TYPE: Final = keccak256(
 _NAME_HASH: Final = keccak256(EIP712_NAME.encode())
 _VERSION_HASH: Final = keccak256(EIP712_VERSION.encode())
 _WORD_BYTES: Final = 32
+_TERMS_TAG: Final = b"\x0a"
+"""What an encoded state with terms begins with: field 1, of bytes."""
+
 _NOTHING: Final = Minor(0)
 
 
@@ -297,6 +300,25 @@ def decode_state(data: bytes) -> SignedState:
     return SignedState(
         message.terms, update, message.payer_signature, message.payee_signature
     )
+
+
+def without_terms(state: bytes, terms: bytes) -> bytes:
+    """Return an encoded state without its terms, to be kept beside them.
+
+    A state of other terms is returned as it is. `with_terms` undoes both.
+    """
+    return state.removeprefix(_terms_field(terms))
+
+
+def with_terms(kept: bytes, terms: bytes) -> bytes:
+    """Return the state of which `without_terms` has left `kept`."""
+    return kept if kept.startswith(_TERMS_TAG) else _terms_field(terms) + kept
+
+
+@lru_cache(maxsize=256)
+def _terms_field(terms: bytes) -> bytes:
+    # The first field of a state, which `encode_state` writes first.
+    return pb.SignedState(terms=terms).SerializeToString(deterministic=True)
 
 
 def verify_cosigned(data: bytes) -> ChannelStateEvidence:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from zerostate.errors import StoreCorruptError
+from zerostate.evidence.channel import with_terms
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment.lifecycle import Life
 from zerostate.payment.lives import LIFE_COLUMNS, life_of
@@ -22,7 +23,13 @@ CHANNELS: Final = (
 PAYMENT_COLUMNS: Final = (
     "task_id, channel_id, nonce, state, status, trace_context, interim, paid"
 )
-"""What a payment is saved as and `payment_row` takes, in order."""
+"""What a payment is saved as, in order."""
+
+PAYMENTS: Final = (
+    f"SELECT {PAYMENT_COLUMNS}, terms FROM payments "  # noqa: S608  # constants
+    "JOIN channels USING (channel_id)"
+)
+"""The query that `payment_row` takes the rows of."""
 
 
 class Role(StrEnum):
@@ -95,27 +102,28 @@ class PaymentRow:
 
 def channel_row(row: tuple[object, ...]) -> ChannelRow:
     """Return a row of `CHANNELS`."""
-    channel_id, peer_id, role, terms, agreed, proposed, unsynced, *life = row
+    channel_id, peer_id, role, kept_terms, agreed, proposed, unsynced, *life = row
+    terms = _blob(kept_terms)
     return ChannelRow(
         ChannelId(str(channel_id)),
         PeerId(str(peer_id)),
         Role(str(role)),
-        _blob(terms),
-        None if agreed is None else _blob(agreed),
-        None if proposed is None else _blob(proposed),
+        terms,
+        None if agreed is None else with_terms(_blob(agreed), terms),
+        None if proposed is None else with_terms(_blob(proposed), terms),
         life_of(tuple(life)),
         bool(unsynced),
     )
 
 
 def payment_row(row: tuple[object, ...]) -> PaymentRow:
-    """Return a row of `PAYMENT_COLUMNS`."""
-    task_id, channel_id, nonce, state, status, trace_context, interim, paid = row
+    """Return a row of `PAYMENTS`."""
+    task_id, channel_id, nonce, state, status, trace_context, interim, paid, terms = row
     return PaymentRow(
         TaskId(str(task_id)),
         ChannelId(str(channel_id)),
         int(str(nonce)),
-        _blob(state),
+        with_terms(_blob(state), _blob(terms)),
         PaymentStatus(str(status)),
         None if trace_context is None else str(trace_context),
         bool(interim),

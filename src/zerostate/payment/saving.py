@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from zerostate.errors import InternalError
+from zerostate.evidence.channel import without_terms
 from zerostate.payment.committing import Change
 from zerostate.payment.lives import save_life
 from zerostate.payment.rows import (
@@ -84,7 +85,7 @@ def _save_some(connection: sqlite3.Connection, saves: Sequence[Save]) -> None:
     for save in saves:
         row = save.channel
         values += (row.channel_id, row.peer_id, row.role, row.terms)
-        values += (row.agreed, row.proposed, save.now_unix_ns)
+        values += (_kept(row.agreed, row), _kept(row.proposed, row), save.now_unix_ns)
     connection.execute(_channels_statement(len(saves)), values)
     payments = [save for save in saves if save.payment]
     if not payments:
@@ -92,13 +93,18 @@ def _save_some(connection: sqlite3.Connection, saves: Sequence[Save]) -> None:
     values = []
     for save in payments:
         if paid := save.payment:
-            values += (paid.task_id, paid.channel_id, paid.nonce, paid.state)
+            values += (paid.task_id, paid.channel_id, paid.nonce)
+            values.append(_kept(paid.state, save.channel))
             values += (paid.status, paid.trace_context, paid.interim, paid.paid)
             values.append(save.now_unix_ns)
     done = connection.execute(_payments_statement(len(payments)), values)
     if done.rowcount != len(payments):
         tasks = ", ".join(save.payment.task_id for save in payments if save.payment)
         raise InternalError(f"{tasks} would be paid a second time")
+
+
+def _kept(state: bytes | None, channel: ChannelRow) -> bytes | None:
+    return None if state is None else without_terms(state, channel.terms)
 
 
 @lru_cache(maxsize=MAX_ROWS)

@@ -5,7 +5,9 @@ state before it or the one after, never a mix. The database is locked for as
 long as it is open: two processes that sign for one channel could sign two different
 states with one nonce.
 
-The signed bytes are what is kept; nothing is taken from a column that they say too.
+The signed bytes are what is kept; nothing is taken from a column that they say too. The
+terms, which all states of a channel repeat, are kept once, in its row; files of version 1
+have them in each state, and may keep them there.
 """
 
 import sqlite3
@@ -25,7 +27,7 @@ from zerostate.payment.known import Seen
 from zerostate.payment.lives import count_live
 from zerostate.payment.rows import (
     CHANNELS,
-    PAYMENT_COLUMNS,
+    PAYMENTS,
     ChannelRow,
     PaymentRow,
     PaymentStatus,
@@ -124,8 +126,7 @@ class PaymentStore:
             return None
         if (recent := self._recent.get(task_id)) is not None:
             return recent
-        query = f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE task_id = ?"  # noqa: S608  # a constant
-        rows = await self._rows(query, task_id)
+        rows = await self._rows(f"{PAYMENTS} WHERE task_id = ?", task_id)
         return payment_row(rows[0]) if rows else None
 
     async def save(

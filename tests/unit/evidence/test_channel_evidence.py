@@ -28,6 +28,8 @@ from zerostate.evidence.channel import (
     open_terms,
     state_digest,
     verify_cosigned,
+    with_terms,
+    without_terms,
     with_payee,
 )
 from zerostate.evidence.envelope import seal
@@ -284,6 +286,14 @@ def test_states_round_trip_and_encode_the_same_each_time():
     state = decode_state(cosigned())
     assert encode_state(state) == cosigned()
     assert open_terms(state.terms) == make_terms()
+
+
+def test_terms_that_are_kept_beside_a_state_are_put_back():
+    state, terms = cosigned(), encode_terms(make_terms())
+    kept = without_terms(state, terms)
+    assert kept == encode_state(replace(decode_state(state), terms=b""))
+    assert with_terms(kept, terms) == with_terms(state, terms) == state
+    assert without_terms(state, b"terms of another channel") == state
 
 
 def test_a_malleated_signature_is_refused():

@@ -39,9 +39,22 @@ from zerostate.units import Minor
 TASK = TaskId("task-" + "0a" * 16)
 
 
-def channel_row(channel_id: ChannelId, agreed: bytes = b"state 0") -> ChannelRow:
+TERMS = b"terms"
+
+
+def state_of(says: bytes) -> bytes:
+    """Return what only looks like an encoded state: its terms, then what it says."""
+    return bytes((0x0A, len(TERMS))) + TERMS + says
+
+
+def channel_row(channel_id: ChannelId, agreed: bytes | None = None) -> ChannelRow:
     return ChannelRow(
-        channel_id, PAYEE.peer_id, Role.PAYER, b"terms", agreed, b"proposal"
+        channel_id,
+        PAYEE.peer_id,
+        Role.PAYER,
+        TERMS,
+        agreed or state_of(b"state 0"),
+        state_of(b"proposal"),
     )
 
 
@@ -55,7 +68,9 @@ async def store(tmp_path):
 async def test_what_was_saved_is_there_after_opening_again(tmp_path):
     path = tmp_path / "payments.db"
     row = channel_row(new_channel_id())
-    payment = PaymentRow(TASK, row.channel_id, 1, b"state", PaymentStatus.PROPOSED)
+    payment = PaymentRow(
+        TASK, row.channel_id, 1, state_of(b"state"), PaymentStatus.PROPOSED
+    )
     store = await PaymentStore.open(path)
     await store.save(row, payment, now_unix_ns=1)
     await store.close()
@@ -71,6 +86,22 @@ async def test_what_was_saved_is_there_after_opening_again(tmp_path):
         await store.payment(TASK)
 
 
+async def test_terms_are_stored_once_and_states_that_repeat_them_are_read_as_well(
+    store,
+):
+    row = channel_row(new_channel_id())
+    payment = PaymentRow(TASK, row.channel_id, 1, row.agreed, PaymentStatus.AGREED)
+    await store.save(row, payment, now_unix_ns=1)
+    ((kept,),) = await store._rows("SELECT agreed FROM channels")
+    ((paid,),) = await store._rows("SELECT state FROM payments")
+    assert kept == paid == b"state 0"
+    await store._rows("UPDATE channels SET agreed = ?", row.agreed)
+    await store._rows("UPDATE payments SET state = ?", row.agreed)
+    store._recent.clear()
+    assert await store.channel(row.channel_id) == row
+    assert await store.payment(TASK) == payment
+
+
 async def test_every_write_waits_for_the_disk(tmp_path, store):
     rows = await store._rows("PRAGMA synchronous")
     assert rows == [(2,)], "FULL"
@@ -79,9 +110,11 @@ async def test_every_write_waits_for_the_disk(tmp_path, store):
 
 async def test_a_task_or_a_nonce_can_never_get_a_second_payment(store):
     one, two = channel_row(new_channel_id()), channel_row(new_channel_id())
-    paid = PaymentRow(TASK, one.channel_id, 1, b"state", PaymentStatus.AGREED)
+    paid = PaymentRow(TASK, one.channel_id, 1, state_of(b"state"), PaymentStatus.AGREED)
     await store.save(one, paid, now_unix_ns=1)
-    elsewhere = PaymentRow(TASK, two.channel_id, 1, b"other", PaymentStatus.PROPOSED)
+    elsewhere = PaymentRow(
+        TASK, two.channel_id, 1, state_of(b"other"), PaymentStatus.PROPOSED
+    )
     with pytest.raises(InternalError, match="paid a second time"):
         await store.save(two, elsewhere, now_unix_ns=2)
     assert await store.channel(two.channel_id) is None, "all or nothing"
@@ -116,7 +149,7 @@ def paid_channel(number):
     channel = channel_row(new_channel_id())
     task_id = TaskId(f"task-{number:032x}")
     return channel, PaymentRow(
-        task_id, channel.channel_id, 1, b"state", PaymentStatus.AGREED
+        task_id, channel.channel_id, 1, state_of(b"state"), PaymentStatus.AGREED
     )
 
 
@@ -146,7 +179,7 @@ async def test_saves_of_one_channel_are_written_in_the_order_of_asking(store):
     channel, payment = paid_channel(1)
     proposed = replace(payment, status=PaymentStatus.PROPOSED)
     next_payment = replace(payment, task_id=TaskId("task-" + "0c" * 16), nonce=2)
-    newest = replace(channel, agreed=b"state 2")
+    newest = replace(channel, agreed=state_of(b"state 2"))
     saves = [(channel, proposed), (channel, payment), (newest, next_payment)]
     assert await save_at_once(store, saves) == {}
     assert await store.channel(channel.channel_id) == newest
@@ -157,7 +190,7 @@ async def test_saves_of_one_channel_are_written_in_the_order_of_asking(store):
 async def test_a_channel_is_frozen_for_what_comes_after_in_the_same_batch(store):
     channel, payment = paid_channel(1)
     life = Life(Phase.CLOSING, window_s=60, expires_unix_s=1)
-    later = replace(channel, agreed=b"state 2")
+    later = replace(channel, agreed=state_of(b"state 2"))
     saves = [(channel, None), (replace(channel, life=life), payment), (later, None)]
     errors = await save_at_once(store, saves)
     assert [(number, type(error)) for number, error in errors.items()] == [
@@ -185,18 +218,25 @@ async def test_a_store_of_version_1_is_migrated_with_all_that_is_in_it(tmp_path)
     with closing(open_database(path, first)) as old:
         old.execute("PRAGMA user_version = 0")
         old.execute(
-            "INSERT INTO channels VALUES ('c', 'p', 'payer', x'01', x'02', x'03', 1)"
+            "INSERT INTO channels VALUES ('c', 'p', 'payer', x'01', x'0a010102', "
+            "x'0a010103', 1)"
         )
         old.execute(
-            "INSERT INTO payments VALUES (?, 'c', 1, x'04', 'agreed', 1)", (TASK,)
+            "INSERT INTO payments VALUES (?, 'c', 1, x'0a010104', 'agreed', 1)",
+            (TASK,),
         )
     store = await PaymentStore.open(path)
     row = ChannelRow(
-        ChannelId("c"), PeerId("p"), Role.PAYER, b"\1", b"\2", proposed=b"\3"
+        ChannelId("c"),
+        PeerId("p"),
+        Role.PAYER,
+        b"\1",
+        b"\n\1\1\2",
+        proposed=b"\n\1\1\3",
     )
     assert await store.channels() == (row,)
     assert await store.payment(TASK) == PaymentRow(
-        TASK, ChannelId("c"), 1, b"\4", PaymentStatus.AGREED
+        TASK, ChannelId("c"), 1, b"\n\1\1\4", PaymentStatus.AGREED
     )
     await store.close()
     assert path.with_name("payments.db.v1.bak").exists()
@@ -227,7 +267,7 @@ async def test_only_an_open_channel_takes_new_signed_states(store, phase, frozen
     channel = channel_row(new_channel_id())
     await store.save(channel, None, now_unix_ns=1)
     await store.write(lambda conn: set_phase(conn, channel.channel_id, phase))
-    next_row = replace(channel, agreed=b"state 1", proposed=None)
+    next_row = replace(channel, agreed=state_of(b"state 1"), proposed=None)
     payment = PaymentRow(TASK, channel.channel_id, 1, b"x", PaymentStatus.AGREED)
     with pytest.raises(ChannelFrozenError) if frozen else nullcontext():
         await store.save(next_row, payment, now_unix_ns=2)
@@ -243,7 +283,7 @@ async def test_a_channel_from_a_backup_is_frozen_until_it_is_compared(store):
     channel = channel_row(new_channel_id())
     await store.save(channel, None, now_unix_ns=1)
     await store.write(lambda conn: conn.execute("UPDATE channels SET unsynced = 1"))
-    newer = replace(channel, proposed=b"another")
+    newer = replace(channel, proposed=state_of(b"another"))
     with pytest.raises(ChannelFrozenError, match="not yet compared"):
         await store.save(newer, None, now_unix_ns=2)
     await store.write(lambda conn: conn.execute("UPDATE channels SET unsynced = 0"))
@@ -364,12 +404,14 @@ async def test_what_was_paid_lately_is_known_without_the_disk(store):
     await store.save(channel, replace(payment, trace_context="00-1"), now_unix_ns=1)
     # A write about a task that was never seen, and about one that was: both exact.
     for nonce in (1, 1):
-        newer = replace(payment, nonce=nonce, state=b"newer", trace_context=None)
+        newer = replace(
+            payment, nonce=nonce, state=state_of(b"newer"), trace_context=None
+        )
         await store.save(channel, newer, now_unix_ns=2)
     with store._lock, trio.fail_after(1):
         kept = await store.payment(payment.task_id)
         assert await store.payment(TaskId("task-" + "0f" * 16)) is None
-    assert kept == replace(payment, state=b"newer", trace_context="00-1")
+    assert kept == replace(payment, state=state_of(b"newer"), trace_context="00-1")
 
 
 async def test_a_payment_that_could_not_be_written_is_not_known(store):
