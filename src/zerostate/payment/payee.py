@@ -43,6 +43,7 @@ from zerostate.payment.state import (
     new_channel,
 )
 from zerostate.payment.store import Role
+from zerostate.payment.turns import Turns
 from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
 
@@ -83,6 +84,7 @@ class Payee:
         self._party: Final = means.party
         self._ledger: Final = means.ledger
         self._funding: Final = funding
+        self._turns: Final = Turns()
 
     async def on_channel_open(self, author: PeerId, body: bytes) -> bytes:
         """See `ChannelManager.on_channel_open`."""
@@ -110,6 +112,7 @@ class Payee:
 
     async def on_payment_update(self, author: PeerId, body: bytes) -> bytes:
         """See `ChannelManager.on_payment_update`."""
+        await self._turns.take()
         proposal = decode_state(wire.decode_payment_update(body))
         task_id = proposal.update.task_id
         if task_id is None:
@@ -169,9 +172,10 @@ class Payee:
         self, state: ChannelState, proposal: SignedState, task_id: TaskId
     ) -> bytes:
         update = proposal.update
-        interim = self._check_expected(update, task_id)
         row = await self._ledger.store.payment(task_id)
-        paid = decode_state(row.state).update.amount if row else Minor(0)
+        begun = decode_state(row.state).update if row else None
+        interim = self._check_expected(update, task_id, begun)
+        paid = begun.amount if begun else Minor(0)
         self._check_limits(state, Minor(update.amount - paid))
         if state.life is not None and state.life.takes_payments:
             await self._funding.check_seen(state.channel_id, state.life)
@@ -181,19 +185,27 @@ class Payee:
             self.exposed(state.channel_id)
         return answer
 
-    def _check_expected(self, update: ChannelUpdate, task_id: TaskId) -> bool:
-        """Return whether the task goes on after `update`; refuse what is not due."""
-        expected = self.expects(task_id)
-        if expected is None:
-            stream = self.expects_stream(task_id)
-            if stream is None:
-                raise PriceError(f"no receipt of ours for {task_id} is to be paid")
-            if update.receipt_sha256 != stream.manifest_sha256:
-                raise PriceError(f"names another manifest for {task_id} than ours")
+    def _check_expected(
+        self, update: ChannelUpdate, task_id: TaskId, begun: ChannelUpdate | None
+    ) -> bool:
+        """Return whether more may be paid after `update`; refuse what is not due.
+
+        What names the task's manifest may have been signed before there was a receipt,
+        or before we forgot the task: to refuse it would hold up the channel for good.
+        """
+        names = update.receipt_sha256
+        expected, stream = self.expects(task_id), self.expects_stream(task_id)
+        if stream is not None and names == stream.manifest_sha256:
             if update.amount > stream.max_total:
                 raise PriceError(f"{update.amount} for at most {stream.max_total}")
             return True
-        if update.receipt_sha256 != expected.receipt_sha256:
+        if begun is not None and names == begun.receipt_sha256:
+            return True
+        if expected is None:
+            if stream is None:
+                raise PriceError(f"no receipt of ours for {task_id} is to be paid")
+            raise PriceError(f"names another manifest for {task_id} than ours")
+        if names != expected.receipt_sha256:
             raise PriceError(f"names another receipt for {task_id} than ours")
         if update.amount != expected.price:
             raise PriceError(f"{update.amount} for a price of {expected.price}")
