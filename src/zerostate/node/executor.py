@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections import OrderedDict
 from typing import Final, final
 
 import trio
@@ -45,6 +46,10 @@ BID_TIMEOUT_S: Final = 4.0
 BID_VALID_S: Final = 30.0
 """How long a bid stands, in seconds: the requester may ask others first."""
 
+MAX_ENDED: Final = 1_024
+"""Tasks that have ended for which what was paid meanwhile may still arrive; the oldest is
+forgotten first. Many times what runs at once."""
+
 _logger: Final = logging.getLogger("zerostate.node")
 
 
@@ -67,6 +72,7 @@ class Executor:
         self._runner = runner
         self._terms = terms
         self._under_way: dict[TaskId, ExpectedStream | None] = {}
+        self._ended: OrderedDict[TaskId, ExpectedStream] = OrderedDict()
         self._earnings = earnings
         self._traces = TaskTraces()
         guilds.on_message(
@@ -77,8 +83,12 @@ class Executor:
         )
 
     def streams(self, task_id: TaskId) -> ExpectedStream | None:
-        """Return what may be paid for a task while it goes on; None if none does."""
-        return self._under_way.get(task_id)
+        """Return what may be paid for a task before there is a receipt; None: nothing.
+
+        Also of one that has just ended: what its requester signed before it knew may
+        still arrive.
+        """
+        return self._under_way.get(task_id) or self._ended.get(task_id)
 
     async def _on_offer(self, guild_id: GuildId, message: Message) -> None:
         bid = self._bid(_parse_offer(message, guild_id), message.author)
@@ -168,6 +178,13 @@ class Executor:
             return await self._run(request, guild_id, requester, reply)
         finally:
             del self._under_way[task_id]
+            self._note_ended(task_id, stream)
+
+    def _note_ended(self, task_id: TaskId, stream: ExpectedStream | None) -> None:
+        if stream is not None:
+            self._ended[task_id] = stream
+        while len(self._ended) > MAX_ENDED:
+            self._ended.popitem(last=False)
 
     def _is_offered_in_its_trace(self, _guild_id: GuildId, message: Message) -> bool:
         """Whether nothing is known against the offered task's being in that trace."""

@@ -10,7 +10,7 @@ from zerostate.evidence.receipt import receipt_sha256
 from zerostate.execution.signed_manifest import manifest_sha256, seal_manifest
 from zerostate.ids import new_guild_id, new_task_id
 from zerostate.node import messages_pb2 as pb
-from zerostate.node.executor import RESULT_ATTEMPTS, RESULT_TIMEOUT_S
+from zerostate.node.executor import MAX_ENDED, RESULT_ATTEMPTS, RESULT_TIMEOUT_S
 from zerostate.payment import ExpectedPayment, ExpectedStream
 from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
@@ -54,7 +54,7 @@ async def test_what_is_earned_is_noted_before_anybody_has_the_receipt(
     assert known == [ExpectedPayment(receipt_sha256(*asked.runner.receipts), Minor(7))]
 
 
-async def test_a_task_may_be_paid_by_its_manifest_only_while_it_goes_on(
+async def test_a_task_may_be_paid_by_its_manifest_once_it_has_begun(
     asked, autojump_clock
 ):
     asked.runner.takes_s = 150
@@ -65,8 +65,19 @@ async def test_a_task_may_be_paid_by_its_manifest_only_while_it_goes_on(
     stream = ExpectedStream(manifest_sha256(sealed), Minor(70))
     assert asked.executor.streams(asked.task_id) == stream
     await trio.sleep(100)
-    assert asked.executor.streams(asked.task_id) is None
     assert asked.earnings.of(asked.task_id) is not None
+    # What was signed before the receipt came may still be on its way.
+    assert asked.executor.streams(asked.task_id) == stream
+    assert asked.executor.streams(new_task_id()) is None
+
+
+async def test_of_tasks_that_ended_only_the_newest_are_known(asked, autojump_clock):
+    await asked.send(manifest=manifest())
+    assert asked.executor.streams(asked.task_id) is not None
+    for _ in range(MAX_ENDED):
+        asked.executor._note_ended(new_task_id(), ExpectedStream("5a" * 32, Minor(1)))
+    assert asked.executor.streams(asked.task_id) is None
+    assert len(asked.executor._ended) == MAX_ENDED
 
 
 async def test_a_failed_task_earns_what_its_receipt_says(asked, autojump_clock):

@@ -176,6 +176,60 @@ async def test_the_payee_refuses_what_is_not_due_in_a_stream(world):
             await unknown.pay(Minor(1))
 
 
+async def pay_while(pair, stream, total, happens):
+    """Pay, and let something happen between the payer's signature and the payee's."""
+
+    async def before():
+        pair.there.before = None
+        happens()
+
+    pair.there.before = before
+    return await stream.pay(Minor(total))
+
+
+@pytest.mark.parametrize("paid_before", [(), (100,)])
+async def test_a_payment_that_the_receipt_overtakes_holds_up_nothing(
+    world, paid_before
+):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id)
+        for total in paid_before:
+            await stream.pay(Minor(total))
+        receipts = []
+        payment = await pay_while(
+            pair, stream, 200, lambda: receipts.append(end(pair, stream, 300))
+        )
+        assert verify_cosigned(payment.state).update.receipt_sha256 == MANIFEST
+        await stream.finish(Minor(300), *receipts)
+        await pair.pay(channel_id, 7)
+        assert (await pair.payee.get(channel_id)).balance_payee == 307
+
+
+async def test_a_payment_for_a_task_that_the_payee_forgot_holds_up_nothing(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id)
+        await stream.pay(Minor(100))
+        # As an executor that was killed at work and started again.
+        await pay_while(pair, stream, 200, pair.streams.clear)
+        await pair.pay(channel_id, 7)
+        assert (await pair.payee.get(channel_id)).balance_payee == 207
+
+
+async def test_a_payment_that_names_another_manifest_is_refused_later_too(world):
+    async with world.started() as pair:
+        channel_id = await pair.open(1000)
+        stream = begin(pair, channel_id)
+        await stream.pay(Minor(100))
+        end(pair, stream, 300)
+        other = pair.payer.stream(
+            channel_id, task_id=stream.task_id, manifest_sha256="6b" * 32
+        )
+        with pytest.raises(RemoteError, match="names another receipt"):
+            await other.pay(Minor(200))
+
+
 async def test_less_than_was_paid_already_is_refused_unsigned(world):
     async with world.started() as pair:
         channel_id = await pair.open(1000)
