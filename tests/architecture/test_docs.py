@@ -37,6 +37,9 @@ SHELL = {"sh", "console", "bash"}
 PROSE = {"", "text", "promql"}
 OTLP_ADDRESS = "127.0.0.1:4318"
 OPENED = r"(?:start_as_current_span|tracing\.start_span)\(\s*\"([^\"]+)\""
+LIBP2P_IMPORTS = "ignore:websockets.legacy is deprecated:DeprecationWarning"
+"""As in pyproject.toml: of a transport of py-libp2p's that we do not use."""
+
 DECODERS = {None: bytes, "gzip": gzip.decompress, "zstd": zstandard.decompress}
 
 
@@ -88,6 +91,8 @@ def test_python_examples_run_and_their_spans_arrive(
                 sys.executable,
                 "-W",
                 "error",
+                "-W",
+                LIBP2P_IMPORTS,
                 "-c",
                 block.text.replace(OTLP_ADDRESS, address),
             ],
