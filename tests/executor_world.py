@@ -39,6 +39,7 @@ TERMS = ExecutorTerms(
     max_wall_s=30.0,
     max_memory_bytes=64 << 20,
     capacity=1,
+    max_unpaid_tasks=3,
 )
 
 
@@ -112,18 +113,32 @@ class FakeEarnings:
 
     def __init__(self):
         self.noted = {}
+        self.owing = {}
+        """Who owes each task of which no payment is noted."""
+        self.paid = set()
+        """Tasks of which a payment will be found when it is looked for."""
+        self.looks = 0
 
     def of(self, task_id):
         return self.noted.get(task_id)
 
     async def note(self, task_id, earned):
-        self.noted[task_id] = earned
+        self.noted[task_id] = earned.payment
+        self.owing[task_id] = earned.requester
+
+    def unpaid(self, requester):
+        return {one for one, owner in self.owing.items() if owner == requester}
+
+    async def note_payments(self, requester):
+        self.looks += 1
+        for task_id in self.paid & self.owing.keys():
+            del self.owing[task_id]
 
 
 class Asked:
     """A requester that asks one executor, and what came back."""
 
-    def __init__(self, requester, executor, guilds, guild_id):
+    def __init__(self, requester, executor, guilds, guild_id, terms):
         self.requester = requester
         self.peers = executor.node
         self.recorder = executor.recorder
@@ -135,7 +150,7 @@ class Asked:
             executor.node,
             guilds["executor"],
             self.runner,
-            terms=TERMS,
+            terms=terms,
             earnings=self.earnings,
         )
         self.task_id = new_task_id()
@@ -231,7 +246,7 @@ class Asked:
 
 
 @asynccontextmanager
-async def open_asked():
+async def open_asked(terms=TERMS):
     async with open_memory_peers(2, clock=FakeClock()) as peers:
         requester, executor = peers
         async with (
@@ -240,7 +255,7 @@ async def open_asked():
         ):
             formed = await theirs.create(wanted=("wasm",), members=1)
             guilds = {"requester": theirs, "executor": ours}
-            yield Asked(requester, executor, guilds, formed.guild_id)
+            yield Asked(requester, executor, guilds, formed.guild_id, terms)
 
 
 def guilds_of(peer, **settings):

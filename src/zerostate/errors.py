@@ -52,6 +52,7 @@
     . ExposureError             more than one channel may owe us; withdraw a part first
     . SignatureError
     . PriceError                asks for more than was agreed
+    . UnpaidTasksError          a requester is to pay for earlier tasks first
     . ChainError                the chain, or the node that we ask, says no
       + ChainUnreachableError*  the chain's node did not answer
       + TransactionRevertedError  the contract refused it
@@ -496,6 +497,12 @@ class PriceError(PaymentError):
     """The amount is not what the receipt and the terms allow."""
 
     code = "price"
+
+
+class UnpaidTasksError(PaymentError):
+    """A requester has left too many tasks unpaid to be given another one."""
+
+    code = "unpaid_tasks"
 
 
 class ChainError(PaymentError):

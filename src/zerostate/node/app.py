@@ -226,7 +226,11 @@ async def open_layers(
             )
             terms = _executor_terms(config, execution)
             earnings = await stack.enter_async_context(
-                open_earnings(config.data_dir / EARNINGS_NAME)
+                open_earnings(
+                    config.data_dir / EARNINGS_NAME,
+                    is_paid=channels.is_paid,
+                    clock=clock,
+                )
             )
             executor = Executor(peers, guilds, runner, terms=terms, earnings=earnings)
             counts.append(earnings.stats)
@@ -285,6 +289,7 @@ def _executor_terms(config: NodeConfig, execution: ExecutionConfig) -> ExecutorT
         max_wall_s=execution.max_task_wall_s,
         max_memory_bytes=execution.max_task_memory_bytes,
         capacity=execution.workers + execution.max_waiting,
+        max_unpaid_tasks=config.max_unpaid_tasks,
     )
 
 

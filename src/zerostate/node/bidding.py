@@ -123,6 +123,9 @@ class ExecutorTerms:
     capacity: int
     """Tasks under way at once; one more is declined."""
 
+    max_unpaid_tasks: int
+    """Tasks of one requester under way, or done and not paid; one more is declined."""
+
     def check(
         self, manifest: Manifest, *, module_bytes: int, input_bytes: int
     ) -> BidTerms:

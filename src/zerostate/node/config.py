@@ -25,6 +25,7 @@ from zerostate.guild import GuildConfig
 from zerostate.guild.config import MAX_HEARTBEAT_INTERVAL_S
 from zerostate.ids import PeerId
 from zerostate.node.data_dir import SOCKET_NAME
+from zerostate.node.earnings import MAX_EARNINGS
 from zerostate.node.ops_address import OpsAddress
 from zerostate.node.p2p_settings import p2p_problems
 from zerostate.p2p import P2PConfig
@@ -142,6 +143,11 @@ class NodeConfig(BaseModel):
         int, Field(ge=MIN_MEMORY_BYTES, le=MAX_MEMORY_BYTES)
     ] = MAX_MEMORY_BYTES
     """Most memory that a task may ask for, in bytes; `workers` tasks may use it at once."""
+
+    max_unpaid_tasks: Annotated[int, Field(ge=1, le=MAX_EARNINGS)] = 32
+    """Tasks that this peer does for one requester on credit: under way, or done in the
+    last week and not paid. The requester gets no further one until it has paid. A peer id
+    costs nothing, so this bounds an honest peer's arrears, not a liar's: `allow` does."""
 
     observes: bool = False
     """Join guilds as an observer, without capabilities: receive what goes to all members

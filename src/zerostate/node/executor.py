@@ -17,6 +17,7 @@ from zerostate.errors import (
     InternalError,
     ManifestError,
     PriceError,
+    UnpaidTasksError,
     WireError,
     ZeroStateError,
 )
@@ -27,7 +28,8 @@ from zerostate.guild import GuildService
 from zerostate.ids import GuildId, PeerId, TaskId, TraceIdHex, parse_task_id
 from zerostate.node import messages_pb2 as pb
 from zerostate.node.bidding import ExecutorTerms
-from zerostate.node.earnings import Earnings
+from zerostate.node.credit import Credit
+from zerostate.node.earnings import Earned, Earnings
 from zerostate.node.pinning import TaskTraces
 from zerostate.p2p import Message, PeerNode
 from zerostate.payment import ExpectedPayment, ExpectedStream
@@ -74,6 +76,7 @@ class Executor:
         self._under_way: dict[TaskId, ExpectedStream | None] = {}
         self._ended: OrderedDict[TaskId, ExpectedStream] = OrderedDict()
         self._earnings = earnings
+        self._credit = Credit(earnings, max_tasks=terms.max_unpaid_tasks)
         self._traces = TaskTraces()
         guilds.on_message(
             "task_offer", self._on_offer, continues=self._is_offered_in_its_trace
@@ -91,7 +94,9 @@ class Executor:
         return self._under_way.get(task_id) or self._ended.get(task_id)
 
     async def _on_offer(self, guild_id: GuildId, message: Message) -> None:
-        bid = self._bid(_parse_offer(message, guild_id), message.author)
+        offer = _parse_offer(message, guild_id)
+        await self._credit.look(message.author)
+        bid = self._bid(offer, message.author)
         await self._peers.request(
             message.author,
             "task_bid",
@@ -102,12 +107,13 @@ class Executor:
     def _bid(self, offer: pb.TaskOffer, requester: PeerId) -> pb.TaskBid:
         try:
             self._check_capacity()
+            self._credit.check(requester)
             terms = self._terms.check(
                 open_manifest(offer.manifest, requester=requester),
                 module_bytes=offer.module_bytes,
                 input_bytes=offer.input_bytes,
             )
-        except (ExecutionError, PriceError) as exc:
+        except (ExecutionError, PriceError, UnpaidTasksError) as exc:
             _logger.info("no bid for %s: %s", offer.task_id, exc)
             return pb.TaskBid(task_id=offer.task_id, refusal=exc.code)
         return pb.TaskBid(
@@ -123,6 +129,8 @@ class Executor:
         request = _parse_request(message, guild_id)
         requester = message.author
         task_id = parse_task_id(request.task_id)
+        # Before all checks: from them until the task is under way nothing may wait.
+        await self._credit.look(requester)
         if not self._traces.pin(requester, task_id, request.trace_id):
             raise EvidenceError(f"{task_id} belongs to the trace of its first request")
         if task_id in self._under_way or self._earnings.of(task_id) is not None:
@@ -130,12 +138,14 @@ class Executor:
             raise EvidenceError(f"{task_id} was asked for before")
         try:
             self._check_capacity()
+            self._credit.check(requester)
             stream = self._check_price(request, requester)
-        except (ExecutorBusyError, PriceError) as exc:
+        except (ExecutorBusyError, PriceError, UnpaidTasksError) as exc:
             _logger.info("%s declined: %s", task_id, exc)
             result = _failure(task_id, exc)
         else:
-            result = await self._accept(request, guild_id, requester, stream)
+            with self._credit.given(requester, task_id, stream):
+                result = await self._accept(request, guild_id, requester, stream)
         await self._peers.request(
             requester,
             "task_result",
@@ -279,7 +289,8 @@ class Executor:
     async def _earn(self, sealed: bytes) -> None:
         """Accept what the receipt asks for, before anybody else has the receipt."""
         receipt = open_receipt(sealed)
-        earned = ExpectedPayment(receipt_sha256(sealed), receipt.price)
+        payment = ExpectedPayment(receipt_sha256(sealed), receipt.price)
+        earned = Earned(payment, receipt.requester, receipt.ended_unix_ns)
         await self._earnings.note(receipt.task_id, earned)
 
 

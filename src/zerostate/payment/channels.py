@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Final, final
 
 from zerostate.errors import ChannelNotFoundError, EvidenceError
+from zerostate.evidence.channel import decode_state
 from zerostate.evidence.ethereum import EthAddress
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment.answering import ChannelAnswers
@@ -25,6 +26,7 @@ from zerostate.payment.model import (
     Settlement,
 )
 from zerostate.payment.opening import Opener
+from zerostate.payment.rows import PaymentStatus
 from zerostate.payment.state import ChannelState
 from zerostate.payment.streaming import PaymentStream
 from zerostate.payment.verdict import judge, open_evidence
@@ -331,6 +333,17 @@ class ChannelManager(ChannelAnswers):
         except EvidenceError:
             return verdict
         return verdict
+
+    async def is_paid(self, task_id: TaskId, receipt_sha256: str) -> bool:
+        """Whether a state that both ends signed pays for this receipt of a task.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        row = await self._ledger.store.payment(task_id)
+        if row is None or row.interim or row.status != PaymentStatus.AGREED:
+            return False
+        return decode_state(row.state).update.receipt_sha256 == receipt_sha256
 
     async def view(self, channel_id: ChannelId) -> ChannelView:
         """Return what can be told of a channel.

@@ -36,6 +36,7 @@ TERMS = ExecutorTerms(
     max_wall_s=30.0,
     max_memory_bytes=64 << 20,
     capacity=1,
+    max_unpaid_tasks=1,
 )
 
 

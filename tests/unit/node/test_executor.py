@@ -1,9 +1,11 @@
 """node.executor on a network in memory and a virtual clock; the runner is a fake."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 
-from executor_world import INPUT, manifest, open_asked
+from executor_world import INPUT, TERMS, manifest, open_asked
 from zerostate.errors import ExecutorBusyError, NotAMemberError, TrapError
 from zerostate.evidence.identity import Identity
 from zerostate.evidence.receipt import receipt_sha256
@@ -282,6 +284,65 @@ async def test_a_busy_executor_says_so_and_is_asked_again_when_it_is_free(
     assert outcomes == {asked.task_id: "executor_busy", first: "ok"}
     assert len(asked.runner.orders) == 1
     assert (await asked.offer()).refusal == ""
+
+
+async def owing(asked, count):
+    """Let the requester owe for `count` tasks."""
+    for _ in range(count):
+        asked.task_id = new_task_id()
+        await asked.send(manifest=manifest())
+    asked.task_id = new_task_id()
+
+
+async def test_who_does_not_pay_gets_no_further_bid_and_no_further_task(
+    asked, autojump_clock
+):
+    await owing(asked, 2)
+    assert (await asked.offer()).refusal == ""
+    assert asked.earnings.looks == 0
+
+    await owing(asked, 1)
+    assert (await asked.offer()).refusal == "unpaid_tasks"
+    asked.accepted = trio.Event()
+    await asked.send(manifest=manifest())
+
+    (_, result) = asked.results[-1]
+    assert (result.task_id, result.outcome) == (asked.task_id, "unpaid_tasks")
+    assert "3 tasks of yours are under way or not paid, and 3 are" in result.message
+    assert not asked.accepted.is_set()
+    assert len(asked.runner.orders) == 3
+
+
+async def test_who_has_paid_is_served_again(asked, autojump_clock):
+    await owing(asked, 3)
+    asked.earnings.paid = {next(iter(asked.earnings.owing))}
+
+    assert (await asked.offer()).refusal == ""
+    await asked.send(manifest=manifest())
+    assert len(asked.runner.orders) == 4
+
+
+async def test_a_task_under_way_counts_as_one_that_is_not_paid(autojump_clock):
+    async with open_asked(replace(TERMS, capacity=5)) as asked:
+        await owing(asked, 2)
+        asked.runner.takes_s = 150
+        await asked.send(manifest=manifest())
+
+        assert len(asked.earnings.owing) == 2
+        assert (await asked.offer()).refusal == "unpaid_tasks"
+        await trio.sleep(100)
+        assert len(asked.earnings.owing) == 3
+
+
+async def test_tasks_that_cost_nothing_are_not_counted(autojump_clock):
+    async with open_asked(replace(TERMS, capacity=5, price=None)) as asked:
+        await owing(asked, 2)
+        asked.runner.takes_s = 150
+        free = manifest(base=0, per_gigafuel=0, max_total=0)
+        await asked.send(manifest=free)
+
+        assert len(asked.runner.orders) == 3
+        assert (await asked.offer()).refusal == ""
 
 
 async def test_a_request_below_the_price_is_declined_without_its_input(

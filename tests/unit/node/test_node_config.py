@@ -148,6 +148,8 @@ def test_what_is_wrong_with_the_networks_other_settings_is_told(
         ("max_task_wall_s", 0),
         ("max_task_wall_s", 601),
         ("max_task_memory_bytes", 1000),
+        ("max_unpaid_tasks", 0),
+        ("max_unpaid_tasks", 10_001),
         ("max_task_memory_bytes", (1 << 30) + 1),
     ],
 )

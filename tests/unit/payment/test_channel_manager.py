@@ -10,6 +10,7 @@ from payment_parties import (
 from zerostate.errors import (
     PeerUnreachableError,
     PriceError,
+    RemoteError,
     RequestTimeoutError,
 )
 from zerostate.evidence.channel import (
@@ -250,3 +251,22 @@ async def test_a_lost_answer_to_an_opening_leaves_one_channel(pair):
     channel_id = await pair.payer.open_channel(PAYEE.peer_id, Minor(1000))
     assert [state.channel_id for state in await pair.payee.list()] == [channel_id]
     assert await pair.payer.list() == await pair.payee.list()
+
+
+async def test_the_paid_end_knows_which_receipt_was_paid(pair, channel_id):
+    task_id, receipt = pair.issue(250)
+    digest = receipt_sha256(receipt)
+    assert not await pair.payee.is_paid(task_id, digest)
+    await pair.payer.pay(channel_id, Minor(250), task_id=task_id, receipt=receipt)
+
+    assert await pair.payee.is_paid(task_id, digest)
+    assert not await pair.payee.is_paid(task_id, "0" * 64)
+
+
+async def test_what_is_proposed_or_paid_on_the_way_is_not_paid(pair, channel_id):
+    task_id, receipt = pair.issue(250)
+    del pair.issued[task_id]
+    with pytest.raises(RemoteError):
+        await pair.payer.pay(channel_id, Minor(250), task_id=task_id, receipt=receipt)
+
+    assert not await pair.payer.is_paid(task_id, receipt_sha256(receipt))
