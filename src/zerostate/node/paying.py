@@ -106,6 +106,8 @@ class TaskPayments:
                 price=owed.due,
             )
             verified = verdict.receipt_verified and verdict.payment_verified
-            tell(PaymentReport(channel_id, owed.due, payment.nonce, verified))
+            # What was begun on another channel, unit by unit, is finished there.
+            paid_on = payment.channel_id
+            tell(PaymentReport(paid_on, owed.due, payment.nonce, verified))
             if not verified:
                 raise SignatureError("; ".join(verdict.problems))
