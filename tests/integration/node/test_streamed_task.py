@@ -13,7 +13,7 @@ FUEL = 1_000_000_000
 """Seconds of work: long enough to be paid for meanwhile."""
 
 PRICE = 10 + 7
-DEPOSIT = Minor(1000)
+DEPOSIT = Minor(1001)
 """Enough for this task, and not for another one after it: that would get a channel of its
 own, and what is left of this one is paid here all the same."""
 
