@@ -25,6 +25,8 @@ OPEN = {
     "deadline_s": 0,
     "tx_hash": "0xcc",
     "settlement": None,
+    "in_flight": 0,
+    "is_compared": True,
 }
 PROMISE = OPEN | {
     "channel_id": "0xbbbb",
@@ -91,6 +93,7 @@ def test_an_open_channel_is_shown_with_its_money_and_its_end():
         "Deposit      1000\n"
         "Paid         7\n"
         "Withdrawn    0\n"
+        "In flight    nothing\n"
         "Nonce        3\n"
         "Window       1 d\n"
         "Expires      2027-01-15 10:00:00 UTC (2 h left)\n"
@@ -107,8 +110,23 @@ def test_a_promise_has_no_window_and_no_transaction():
         "Deposit    1000",
         "Paid       7",
         "Withdrawn  0",
+        "In flight  nothing",
         "Nonce      none yet",
     ]
+
+
+def test_what_the_payee_has_not_signed_yet_is_told():
+    lines = shown(OPEN | {"in_flight": 5}).splitlines()
+    assert "In flight    5, which the payee has not signed" in lines
+
+
+def test_a_restored_channel_is_told_from_others():
+    restored = OPEN | {"is_compared": False}
+    lines = shown(restored).splitlines()
+    assert "Phase        open (restored)" in lines
+    assert any(line.startswith("Restored     from a backup; ") for line in lines)
+    listed = text(table([ChannelEntry.parse(restored)], now_unix_ns=NOW_NS))
+    assert "open (restored)" in listed
 
 
 def test_a_disputed_channel_is_shown_with_its_deadline():
