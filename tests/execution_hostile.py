@@ -34,15 +34,15 @@ def of_functions(count, body):
     )
 
 
-def slow_to_compile():
-    """Return 3 MB of branches, some seconds of work for the compiler.
+def slow_to_compile(size_bytes=3_000_000):
+    """Return so many bytes of branches; a MB is about a second of work to compile.
 
     Each function is many nested blocks with a jump table out of them.
     """
     depth = 250
     table = b"\x41\x00\x0e" + leb128(depth) + b"".join(map(leb128, range(depth)))
     body = b"\x02\x40" * depth + table + leb128(0) + b"\x0b" * depth
-    return of_functions(3_000_000 // (len(body) + 4), body)
+    return of_functions(size_bytes // (len(body) + 4), body)
 
 
 @dataclass(frozen=True)

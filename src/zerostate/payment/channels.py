@@ -341,7 +341,7 @@ class ChannelManager(ChannelAnswers):
             StoreError: The disk refused.
         """
         row = await self._ledger.store.payment(task_id)
-        if row is None or row.interim or row.status != PaymentStatus.AGREED:
+        if row is None or row.status != PaymentStatus.AGREED:
             return False
         return decode_state(row.state).update.receipt_sha256 == receipt_sha256
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from execution_hostile import HOSTILE, TRAPS
+from execution_hostile import HOSTILE, TRAPS, slow_to_compile
 from zerostate.errors import ExecutionError, ManifestError
 from zerostate.evidence.receipt import open_receipt
 
@@ -62,7 +62,7 @@ async def test_a_hostile_module_ends_as_it_must_and_the_next_task_is_served(
 
 
 async def test_the_next_task_is_served_while_a_module_compiles(bench, compiler_pid):
-    slow = bench.order(HOSTILE["slow compile"].module)
+    slow = bench.order(slow_to_compile(8_000_000))
     waits_s = []
     async with bench.open() as runner:
         await runner.execute(bench.order("word_count"))
