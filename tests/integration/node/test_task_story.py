@@ -43,15 +43,22 @@ async def test_a_task_is_run_receipted_and_paid_in_one_trace(world, tmp_path):
 
 
 async def test_what_proves_a_task_is_kept_also_of_one_that_failed(world):
-    good = await world.run(sha256_module())
-    trapped = await world.run((TASKS / "trap.wasm").read_bytes())
+    modules = sha256_module(), (TASKS / "trap.wasm").read_bytes()
+    good, trapped = [await world.run(module) for module in modules]
 
-    for report, output in ((good, good.output), (trapped, b"")):
+    for report, module, output in zip(
+        (good, trapped), modules, (good.output, b""), strict=True
+    ):
         kept = {path.name: path.read_bytes() for path in report.kept_in.iterdir()}
-        assert set(kept) == {"receipt", "manifest", "output", "witness"}
-        assert kept["output"] == output
+        proving = {"receipt", "manifest", "output", "witness"}
+        assert set(kept) == proving | {"module", "input"}
+        assert (kept["output"], kept["module"]) == (output, module)
         proof = check_receipt(
-            kept["receipt"], manifest=kept["manifest"], output=kept["output"]
+            kept["receipt"],
+            manifest=kept["manifest"],
+            module=kept["module"],
+            task_input=kept["input"],
+            output=kept["output"],
         )
         assert proof.is_proven
         assert proof.receipt == report.receipt
