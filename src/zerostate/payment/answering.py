@@ -81,7 +81,7 @@ class ChannelAnswers:
 
     @property
     def expects_stream(self) -> ExpectsStream:
-        """What this peer takes payments for while it works; None when nothing.
+        """What this peer takes payments for before a receipt; None when nothing.
 
         Set by the node. Until then only a task that is done is paid.
         """

@@ -148,4 +148,6 @@ class ExpectedStream:
 
 
 ExpectsStream = Callable[[TaskId], ExpectedStream | None]
-"""Tells what a payee takes payments for while it works; None: it is not working."""
+"""Tells what a payee takes payments for before there is a receipt; None: of no task that
+it works at. Of one that has ended it is to tell on for a while: what was signed before
+the receipt came may still arrive, and refused it holds up its channel for good."""
