@@ -14,7 +14,7 @@ TIMEOUT_S = 15
 
 
 async def relay_scenario(world):
-    """One peer is reached through another, and banned in the end."""
+    """One peer is reached through another, keeps its place, and bans in the end."""
 
     async def start(identity, **settings):
         recorder = world.recorders[identity.peer_id] = SpanRecorder()
@@ -29,12 +29,14 @@ async def relay_scenario(world):
         )
 
     async with AsyncExitStack() as stack:
-        relay = await start(RELAY, relay_service=True)
+        relay = await start(RELAY, relay_service=True, relay_reservation_s=2.0)
         behind = await start(BEHIND, relays=relay.addresses)
         caller = await start(CALLER)
         with trio.fail_after(TIMEOUT_S):
             while not behind.addresses:  # noqa: ASYNC110  # what is looked at has no event
                 await trio.sleep(0.01)
             await caller.connect(behind.addresses[0])
+            while behind.stats()["relay.reservations.made"] < 2:  # noqa: ASYNC110  # as above
+                await trio.sleep(0.01)
             behind.access.ban(CALLER.peer_id, 60, "the scenario ends")
             await caller.wait_lost(BEHIND.peer_id)
