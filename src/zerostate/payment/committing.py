@@ -8,9 +8,7 @@ is busy are gathered, and go to it together.
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, TypeVar, final
 
 import trio
@@ -50,35 +48,26 @@ class _Batch:
     """What each change returned, or that it failed."""
 
     waiting: list[trio.lowlevel.Task] = field(default_factory=list)
-    """The callers; a scope and an event for each would cost more."""
-
-    def wake(self) -> None:
-        for task in self.waiting:
-            trio.lowlevel.reschedule(task)
+    """The callers, but the first; a scope and an event for each would cost more."""
 
 
 def _not_before_it_is_done(_raise_cancel: object) -> trio.lowlevel.Abort:
     return trio.lowlevel.Abort.FAILED
 
 
-def _has_ended(_outcome: object) -> None:
-    """Take what a thread returns, which is nothing."""
-
-
 @final
 class Committer:
     """Makes changes durable, many at a time.
 
-    A thread takes the first batch to the disk, then what has gathered meanwhile, and so
-    on until there is nothing: the disk never waits for the event loop, which may be
-    busy with a hundred payments. Batches and the changes in them are made in the order
-    of asking.
+    The first caller of a batch takes it to the disk, in one worker thread, as soon as
+    the batch before is done; the others wait for it. Batches and the changes in them
+    are made in the order of asking.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        lock: AbstractContextManager[object],
+        lock: threading.Lock,
         name: str,
         make_all: MakeAll = make_each,
     ) -> None:
@@ -86,8 +75,7 @@ class Committer:
 
         Args:
             connection: In autocommit mode.
-            lock: Held while a batch is written, and not between two batches; must not
-                be one that the thread takes again before others that wait.
+            lock: Held while a batch is written.
             name: What the file is called in errors.
             make_all: How a batch is written; may be quicker than one by one.
         """
@@ -95,11 +83,8 @@ class Committer:
         self._make_all = make_all
         self._lock = lock
         self._name = name
-        self._gathering = threading.Lock()
-        """Guards the next two, which the thread changes too."""
-
+        self._turn = trio.Lock()
         self._gathered = _Batch()
-        self._is_at_work = False
 
     async def write(self, change: Change[T]) -> T:
         """Let `change` write; durable when this returns.
@@ -115,18 +100,16 @@ class Committer:
             StoreError: Nothing was written.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        with self._gathering:
-            batch, place = self._gathered, len(self._gathered.changes)
-            if place >= MAX_GATHERED:
-                raise StoreUnavailableError(f"{place} writes wait for the disk already")
-            batch.changes.append(change)
+        batch, place = self._gathered, len(self._gathered.changes)
+        if place >= MAX_GATHERED:
+            raise StoreUnavailableError(f"{place} writes wait for the disk already")
+        batch.changes.append(change)
+        if place == 0:
+            with trio.CancelScope(shield=True):
+                await self._take_to_disk(batch)
+        else:
             batch.waiting.append(trio.lowlevel.current_task())
-            starts, self._is_at_work = not self._is_at_work, True
-        if starts:
-            # Those who can ask at the same time share the batch.
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            self._start(trio.lowlevel.current_trio_token())
-        await trio.lowlevel.wait_task_rescheduled(_not_before_it_is_done)
+            await trio.lowlevel.wait_task_rescheduled(_not_before_it_is_done)
         outcome = batch.outcomes[place]
         if not isinstance(outcome, _Failed):
             value: T = outcome
@@ -135,40 +118,18 @@ class Committer:
             raise mapped(outcome.error, self._name) from outcome.error
         raise outcome.error
 
-    def _start(self, token: trio.lowlevel.TrioToken) -> None:
-        batch = self._next()
-        if batch is None:
-            raise InternalError(f"{self._name}: nothing to write, with a write waiting")
-        work = partial(self._work, batch, token)
-        try:
-            trio.lowlevel.start_thread_soon(work, _has_ended, f"writes to {self._name}")
-        except RuntimeError as exc:
-            failed = _Failed(StoreUnavailableError(f"{self._name}: no thread: {exc}"))
-            batch.outcomes = [failed] * len(batch.changes)
-            with self._gathering:
-                self._is_at_work = False
-            token.run_sync_soon(batch.wake)
-
-    def _work(self, first: _Batch, token: trio.lowlevel.TrioToken) -> None:
-        """Take batches to the disk until none is left; in a thread of its own."""
-        batch: _Batch | None = first
-        while batch is not None:
+    async def _take_to_disk(self, batch: _Batch) -> None:
+        async with self._turn:
+            self._gathered = _Batch()
+            broken = InternalError(f"{self._name}: a batch of writes was not finished")
+            batch.outcomes = [_Failed(broken)] * len(batch.changes)
             try:
-                batch.outcomes = self._commit(batch.changes)
-            except BaseException as exc:  # noqa: BLE001  # raised by each that waits
-                broken = InternalError(f"{self._name}: a batch was not finished")
-                broken.__cause__ = exc
-                batch.outcomes = [_Failed(broken)] * len(batch.changes)
-            # Not before it is durable does anybody go on.
-            token.run_sync_soon(batch.wake)
-            batch = self._next()
-
-    def _next(self) -> _Batch | None:
-        """Return what has gathered; None: nothing, and the thread's work is over."""
-        with self._gathering:
-            batch, self._gathered = self._gathered, _Batch()
-            self._is_at_work = bool(batch.changes)
-        return batch if batch.changes else None
+                batch.outcomes = await trio.to_thread.run_sync(
+                    self._commit, batch.changes
+                )
+            finally:
+                for task in batch.waiting:
+                    trio.lowlevel.reschedule(task)
 
     def _commit(self, changes: Sequence[Change[Any]]) -> Sequence[Any]:
         with self._lock:

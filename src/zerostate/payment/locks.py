@@ -1,7 +1,6 @@
-"""Locks by key, gone with their last holder, and a lock that threads share fairly."""
+"""Locks by key, made on demand and gone with their last holder."""
 
-import threading
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, final
 from weakref import WeakValueDictionary
@@ -61,33 +60,6 @@ class _Hold(AbstractAsyncContextManager[None]):
 
     @override
     async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release()
-
-
-@final
-class FairLock(AbstractContextManager[None]):
-    """A lock for threads, which none can take again and again while another waits.
-
-    Whoever waits for the lock holds the door to it, and who let go of the lock has to
-    pass that door to take it again.
-    """
-
-    def __init__(self) -> None:
-        self._door = threading.Lock()
-        self._lock = threading.Lock()
-
-    @override
-    def __enter__(self) -> None:
-        with self._door:
-            self._lock.acquire()
-
-    @override
-    def __exit__(
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,

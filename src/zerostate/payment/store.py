@@ -11,6 +11,7 @@ have them in each state, and may keep them there.
 """
 
 import sqlite3
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +25,6 @@ from zerostate.payment.committing import Change, Committer
 from zerostate.payment.database import mapped_errors, open_database
 from zerostate.payment.known import Seen
 from zerostate.payment.lives import count_live
-from zerostate.payment.locks import FairLock
 from zerostate.payment.rows import (
     CHANNELS,
     PAYMENTS,
@@ -59,7 +59,7 @@ class PaymentStore:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._lock = FairLock()
+        self._lock = threading.Lock()
         self._committer = Committer(connection, self._lock, SCHEMA.name, make_all)
         self._tasks = Seen()
         """All that payments are stored for, and perhaps more."""

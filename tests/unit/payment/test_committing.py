@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 from contextlib import closing, suppress
 
 import pytest
@@ -13,7 +12,6 @@ from zerostate.errors import InternalError, StoreUnavailableError, ZeroStateErro
 from zerostate.payment.committing import MAX_GATHERED, Committer
 from zerostate.payment.database import Schema, open_database
 from zerostate.payment.known import Seen
-from zerostate.payment.locks import FairLock
 
 NUMBERS = Schema(
     "numbers", (("CREATE TABLE numbers (n INTEGER PRIMARY KEY CHECK (n >= 0))",),)
@@ -131,59 +129,6 @@ async def test_when_the_disk_refuses_all_of_the_batch_fail(disk):
     assert isinstance(answers[1], StoreUnavailableError) == (1 not in disk.numbers())
     assert not disk.connection.in_transaction
     assert await disk.put(2) == 20
-
-
-async def test_the_disk_does_not_wait_for_the_event_loop(disk):
-    async with trio.open_nursery() as nursery:
-        with disk.lock:
-            for number in (1, 2):
-                nursery.start_soon(disk.put, number)
-                await trio.testing.wait_all_tasks_blocked()
-        deadline_s = time.monotonic() + 20
-        while disk.commits < 2 and time.monotonic() < deadline_s:
-            time.sleep(0.001)  # noqa: ASYNC251  # the loop is held up on purpose
-        assert disk.commits == 2
-
-
-async def test_a_change_that_breaks_the_batch_is_an_error_and_the_next_one_is_made(
-    disk,
-):
-    def exits(_connection):
-        raise SystemExit
-
-    with pytest.raises(InternalError, match="not finished") as caught:
-        await disk.committer.write(exits)
-    assert isinstance(caught.value.__cause__, SystemExit)
-    assert await disk.put(1) == 10
-
-
-def test_who_waits_for_a_fair_lock_comes_before_who_has_just_had_it():
-    lock, order, release = FairLock(), [], threading.Event()
-    held = threading.Event()
-
-    def again_and_again():
-        with lock:
-            held.set()
-            release.wait(20)
-        with lock:
-            order.append("again")
-
-    def once():
-        with lock:
-            order.append("once")
-
-    one = threading.Thread(target=again_and_again)
-    one.start()
-    assert held.wait(20)
-    other = threading.Thread(target=once)
-    other.start()
-    deadline_s = time.monotonic() + 20
-    while not lock._door.locked() and time.monotonic() < deadline_s:
-        time.sleep(0.001)
-    release.set()
-    for thread in (one, other):
-        thread.join(20)
-    assert order == ["once", "again"]
 
 
 async def test_a_write_that_waits_already_is_finished_though_it_is_cancelled(disk):
