@@ -28,9 +28,9 @@ from zerostate.evidence.channel import (
     open_terms,
     state_digest,
     verify_cosigned,
+    with_payee,
     with_terms,
     without_terms,
-    with_payee,
 )
 from zerostate.evidence.envelope import seal
 from zerostate.evidence.ethereum import (
