@@ -142,7 +142,7 @@ class SpanBlock(AbstractContextManager[Span]):
             context=self._context,
             kind=self._kind,
             attributes=self._attributes,
-            links=self._links,
+            links=self._links or None,
             record_exception=False,
             set_status_on_exception=False,
         )

@@ -280,7 +280,7 @@ class TraceCarrier:
         parent = _read_parent([self.traceparent])
         if parent is None:
             return trace.INVALID_SPAN_CONTEXT
-        return _received_span(parent, [self.tracestate])
+        return _received_span(parent, [self.tracestate] if self.tracestate else [])
 
     def link(self, attributes: Mapping[str, AttributeValue]) -> tuple[Link, ...]:
         """Return a link to the carried span; none if no span is carried."""
