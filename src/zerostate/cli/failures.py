@@ -95,6 +95,9 @@ _HINTS: Final = {
     "no_executor": "the reasons are above: an executor without room is to be asked again "
     "later, one that is too dear needs a higher price in the manifest, and what none "
     "offers a peer with that capability",
+    "unpaid_tasks": "a node that lost its receipts cannot pay what it does not know of: "
+    "ask another executor, or its operator; who is refused stands in its /health under "
+    "payments.unpaid",
     "peer_unreachable": "does that peer run, at that address, and does no firewall stand "
     "between? one that cannot listen is reached through a relay (docs/guide.md: Relays)",
     "relay_refused": "the peer has lost its place at the relay, or the relay is full; a "

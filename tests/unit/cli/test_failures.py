@@ -83,3 +83,9 @@ def test_a_lost_trace_is_no_good_end():
 )
 def test_who_finds_nobody_to_work_with_is_told_what_to_look_at(code, says):
     assert says in Failure(code, "x").hint
+
+
+def test_who_is_refused_for_what_it_cannot_pay_is_told_whom_to_ask():
+    hint = Failure("unpaid_tasks", "3 tasks of yours are not paid").hint
+
+    assert "another executor, or its operator" in hint
