@@ -1,6 +1,7 @@
 """Asking a node and showing its answer: what commands about running nodes share."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -21,6 +22,22 @@ Json = Annotated[
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")]
 
 
+@contextmanager
+def failing_as_json(*, as_json: bool) -> Iterator[None]:
+    """Print an error of ours that the block raises as a JSON object, if `as_json`.
+
+    The error goes through all the same, for its exit code and for standard error.
+    """
+    try:
+        yield
+    except ZeroStateError as exc:
+        if as_json:
+            failure = failure_of(exc)
+            error = {"code": failure.code, "message": failure.message}
+            print_json({"error": error})
+        raise
+
+
 def show_answer(
     asking: Coroutine[object, object, Answer], lines: Lines, *, as_json: bool
 ) -> int:
@@ -34,16 +51,10 @@ def show_answer(
     """
     import asyncio  # noqa: PLC0415  # takes a moment to load; not for --help
 
-    try:
+    with failing_as_json(as_json=as_json):
         answer = asyncio.run(asking)
         if as_json:
             print_json(answer)
         else:
             print_lines((line, False) for line in lines(answer))
-    except ZeroStateError as exc:
-        if as_json:
-            failure = failure_of(exc)
-            error = {"code": failure.code, "message": failure.message}
-            print_json({"error": error})
-        raise
     return EXIT_OK

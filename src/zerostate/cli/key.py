@@ -1,17 +1,18 @@
 """``zerostate key``: the key that a node pays and is paid with."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zerostate.cli.failures import EXIT_OK, failure_of, one_line
+from zerostate.cli.answers import Answer, Json, Verbose, failing_as_json
+from zerostate.cli.failures import EXIT_OK, one_line
 from zerostate.cli.output import print_json, print_lines
 from zerostate.cli.running_node import NodePlace, place_of
-from zerostate.errors import ConfigError, ZeroStateError
+from zerostate.errors import ConfigError
 from zerostate.node.data_dir import IDENTITY_NAME, hold_data_dir
 
 if TYPE_CHECKING:
@@ -45,11 +46,6 @@ PassphraseFile = Annotated[
         " the settings, else $ZEROSTATE_PAYMENT_PASSPHRASE.",
     ),
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, nothing else.")
-]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")]
-Answer = Mapping[str, object]
 
 
 @key_app.command("show")
@@ -231,14 +227,8 @@ def _lines(answer: Answer) -> Iterator[str]:
 
 
 def _run(work: Callable[[], Answer], *, as_json: bool) -> int:
-    try:
+    with failing_as_json(as_json=as_json):
         answer = work()
-    except ZeroStateError as exc:
-        if as_json:
-            failure = failure_of(exc)
-            error = {"code": failure.code, "message": failure.message}
-            print_json({"error": error})
-        raise
     if as_json:
         print_json(answer)
     else:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from zerostate import __version__
+from zerostate.cli.answers import failing_as_json
 from zerostate.cli.channel import channel_app
 from zerostate.cli.failures import (
     EXIT_INPUT,
@@ -233,14 +234,8 @@ def trace_verify(
     """
     from zerostate.cli.trace_verify import verify_trace
 
-    try:
+    with failing_as_json(as_json=as_json):
         found = verify_trace(trace_id, url=url, chain=chain)
-    except ZeroStateError as exc:
-        if as_json:
-            failure = failure_of(exc)
-            error = {"code": failure.code, "message": failure.message}
-            print_json({"error": error})
-        raise
     if as_json:
         print_json(found.as_json())
     else:

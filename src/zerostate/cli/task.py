@@ -5,10 +5,9 @@ from typing import Annotated, Final
 
 import typer
 
-from zerostate.cli.failures import failure_of
+from zerostate.cli.answers import Json, Verbose, failing_as_json
 from zerostate.cli.output import print_json, print_lines
 from zerostate.cli.running_node import NodeOption
-from zerostate.errors import ZeroStateError
 
 # Nothing heavy is imported above: each command loads what it needs when it is called.
 # ruff: noqa: PLC0415
@@ -23,11 +22,6 @@ OutputFile = Annotated[
     Path | None,
     typer.Option("--output", metavar="FILE", help="Where the output goes."),
 ]
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, nothing else.")
-]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")]
 
 
 @task_app.command()
@@ -179,14 +173,8 @@ def verify(
         output=output,
         witness=witness,
     )
-    try:
+    with failing_as_json(as_json=as_json):
         found = verify_files(files, rerun=rerun)
-    except ZeroStateError as exc:
-        if as_json:
-            failure = failure_of(exc)
-            error = {"code": failure.code, "message": failure.message}
-            print_json({"error": error})
-        raise
     if as_json:
         print_json(found.as_json())
     else:
