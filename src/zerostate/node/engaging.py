@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from zerostate.clock import Clock
 from zerostate.errors import (
     ExecutorBusyError,
+    ManifestError,
     NoExecutorError,
     NotAMemberError,
     P2PError,
@@ -133,7 +134,12 @@ class Engagements:
             notes.asked(asked)
             try:
                 return await self._ask(guild_id, files, bid, report)
-            except (P2PError, NotAMemberError, ExecutorBusyError) as exc:
+            except (
+                P2PError,
+                NotAMemberError,
+                ExecutorBusyError,
+                ManifestError,  # not within that one's limits
+            ) as exc:
                 declined = exc
                 unanswered += is_silence(exc)
                 self._note_declined(bid, report.task_id, exc)

@@ -139,8 +139,13 @@ class Executor:
         try:
             self._check_capacity()
             self._credit.check(requester)
-            stream = self._check_price(request, requester)
-        except (ExecutorBusyError, PriceError, UnpaidTasksError) as exc:
+            stream = self._check_terms(request, requester)
+        except (
+            ExecutorBusyError,
+            ManifestError,
+            PriceError,
+            UnpaidTasksError,
+        ) as exc:
             _logger.info("%s declined: %s", task_id, exc)
             result = _failure(task_id, exc)
         else:
@@ -160,16 +165,24 @@ class Executor:
                 f"{len(self._under_way)} tasks are under way already"
             )
 
-    def _check_price(
+    def _check_terms(
         self, request: pb.TaskRequest, requester: PeerId
     ) -> ExpectedStream | None:
-        """Return what may be paid while the task goes on, if its terms are enough."""
+        """Return what may be paid while the task goes on, if such a task is taken.
+
+        Who asks a guild's only executor has asked for no bids, so nothing has said so yet.
+        """
         try:
             manifest = open_manifest(request.manifest, requester=requester)
         except ManifestError:
             # The runner says so, in the task's own span.
             return None
-        self._terms.check_price(manifest)
+        # The sizes as the requester gives them; the runner measures what really comes.
+        self._terms.check(
+            manifest,
+            module_bytes=request.module_bytes,
+            input_bytes=request.input_bytes,
+        )
         max_total = Minor(manifest.price.max_total)
         return ExpectedStream(manifest_sha256(request.manifest), max_total)
 

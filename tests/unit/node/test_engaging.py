@@ -180,7 +180,7 @@ async def test_who_went_away_is_not_waited_for(autojump_clock):
         assert hiring.history.of(id_of("b")) == Record(lost=1)
 
 
-@pytest.mark.parametrize("outcome", ["executor_busy", "price"])
+@pytest.mark.parametrize("outcome", ["executor_busy", "price", "manifest"])
 async def test_who_declines_is_not_lost(autojump_clock, outcome):
     async def decline(name, task_id):
         await hiring.finish(name, task_id, outcome)

@@ -9,6 +9,7 @@ from executor_world import INPUT, TERMS, manifest, open_asked
 from zerostate.errors import ExecutorBusyError, NotAMemberError, TrapError
 from zerostate.evidence.identity import Identity
 from zerostate.evidence.receipt import receipt_sha256
+from zerostate.execution.manifest import GIGAFUEL, Limits
 from zerostate.execution.signed_manifest import manifest_sha256, seal_manifest
 from zerostate.ids import new_guild_id, new_task_id
 from zerostate.node import messages_pb2 as pb
@@ -353,6 +354,39 @@ async def test_a_request_below_the_price_is_declined_without_its_input(
     ((_, result),) = asked.results
     assert (result.outcome, result.receipt) == ("price", b"")
     assert "asked are 10 and 20 a gigafuel" in result.message
+    assert not asked.accepted.is_set()
+    assert not asked.runner.orders
+
+
+def wanting(**fields):
+    """Return a manifest at the executor's price that wants more than it gives."""
+    return manifest().model_copy(update=fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        (
+            {"manifest": wanting(limits=Limits(fuel=GIGAFUEL, wall_s=31.0))},
+            "limits.wall_s: 31.0; the most here is 30.0",
+        ),
+        (
+            {"manifest": wanting(limits=Limits(fuel=GIGAFUEL, memory_bytes=65 << 20))},
+            "limits.memory_bytes",
+        ),
+        ({"manifest": wanting(capabilities=("gpu",))}, "'gpu' is not offered here"),
+        ({"manifest": manifest(), "module_bytes": 101}, "module: 101 bytes"),
+        ({"manifest": manifest(), "input_bytes": 101}, "input: 101 bytes"),
+    ],
+)
+async def test_a_request_beyond_the_limits_is_declined_without_its_input(
+    asked, autojump_clock, fields, problem
+):
+    await asked.send(**fields)
+
+    ((_, result),) = asked.results
+    assert (result.outcome, result.receipt) == ("manifest", b"")
+    assert problem in result.message
     assert not asked.accepted.is_set()
     assert not asked.runner.orders
 
