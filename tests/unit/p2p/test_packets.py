@@ -1,15 +1,32 @@
 """Noise packets straight from a socket and to it: whole, in order, without waits."""
 
 import socket as stdlib_socket
+import struct
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 import trio.testing
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.exceptions import ConnectionClosedError, IncompleteReadError
 from libp2p.network.connection.exceptions import RawConnError
+from libp2p.peer.id import ID
+from libp2p.security.secure_session import SecureSession
+from libp2p.stream_muxer.yamux.yamux import (
+    FLAG_SYN,
+    TYPE_DATA,
+    TYPE_WINDOW_UPDATE,
+    YAMUX_HEADER_FORMAT,
+    Yamux,
+)
 
-from zerostate.p2p._libp2p.packets import MAX_READS_AT_ONCE, Packets, UncontendedLock
+from zerostate.p2p._libp2p.packets import (
+    MAX_READS_AT_ONCE,
+    Packets,
+    UncontendedLock,
+    put_in,
+)
 
 KEY = 0x5A
 BIG_BYTES = 1 << 20
@@ -269,3 +286,60 @@ async def test_what_fails_when_a_rest_is_sent_ends_the_connection_alone(
         with pytest.raises(IncompleteReadError):
             while True:
                 await other.packets.read()
+
+
+def yamux_frame(kind, flags, stream_id, length):
+    return struct.pack(YAMUX_HEADER_FORMAT, 0, kind, flags, stream_id, length)
+
+
+def cut_off(end):
+    end.shutdown(stdlib_socket.SHUT_WR)
+
+
+def garble(end):
+    end.sendall(b"\0\x01\0")
+
+
+@pytest.mark.parametrize("break_it", [cut_off, garble])
+async def test_what_came_of_a_body_is_never_taken_for_frames(break_it):
+    """The real Yamux reads on after a body that did not come whole."""
+    near, far = stdlib_socket.socketpair()
+    near.setblocking(False)
+    socket = trio.socket.from_stdlib_socket(near)
+    here, there = (create_new_key_pair() for _ in range(2))
+    noise = Noise()
+    noise.close = Secured(socket).close
+    secured = SecureSession(
+        local_peer=ID.from_pubkey(here.public_key),
+        local_private_key=here.private_key,
+        remote_peer=ID.from_pubkey(there.public_key),
+        remote_permanent_pubkey=there.public_key,
+        is_initiator=False,
+        conn=noise,
+    )
+    conn = Yamux(secured, secured.remote_peer, is_initiator=False)
+    packets = Packets(conn, secured, socket)
+    put_in(packets, conn, secured)
+    sealing = Noise()
+
+    def send(frame):
+        packet = sealing.encrypt(frame)
+        far.sendall(len(packet).to_bytes(2, "big") + packet)
+
+    with near, far:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(conn.start)
+            for stream_id in (1, 3):
+                send(yamux_frame(TYPE_WINDOW_UPDATE, FLAG_SYN, stream_id, 0))
+            streams = [await conn.accept_stream() for _ in range(2)]
+            body = yamux_frame(TYPE_DATA, 0, 3, 6) + b"forged"
+            send(yamux_frame(TYPE_DATA, 0, 1, 60_000) + body)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            break_it(far)
+            with trio.fail_after(5), pytest.raises(BaseLibp2pError):
+                while True:
+                    assert await streams[1].read(6) == b""
+                    await trio.sleep(0.01)
+            with pytest.raises(ConnectionClosedError):
+                await packets.read(1)
+            nursery.cancel_scope.cancel()

@@ -58,6 +58,7 @@ class Packets:
         # What came along with the end of the handshake.
         self._decrypted = bytearray(secured._drain(None))  # noqa: SLF001  # there is no other way in; libp2p is pinned
         self._reads_at_once = 0
+        self._is_over = False
         self._wait_for_body = conn._read_data_body  # noqa: SLF001  # see above
 
     def send_now(self, frame: bytes) -> bool:
@@ -98,8 +99,17 @@ class Packets:
 
         Raises:
             IncompleteReadError: The connection ended in order.
-            ConnectionClosedError: It broke.
+            ConnectionClosedError: It broke, or a read has failed before.
         """
+        if self._is_over:
+            raise ConnectionClosedError("a read has failed before")
+        try:
+            return await self._read(n)
+        except Exception:
+            self._read_no_more()
+            raise
+
+    async def _read(self, n: int | None) -> bytes:
         decrypted = self._decrypted
         while len(decrypted) < (n or 1):
             if not self._decrypt_next():
@@ -119,7 +129,21 @@ class Packets:
             pass
         if len(self._decrypted) >= length:
             return await self.read(length)
-        return await self._wait_for_body(length)
+        try:
+            return await self._wait_for_body(length)
+        except Exception:
+            self._read_no_more()
+            raise
+
+    def _read_no_more(self) -> None:
+        """Have every later read fail.
+
+        Yamux reads on after a body that did not come: what is here of that body would
+        be taken for frames, of the other end's making only in name.
+        """
+        self._is_over = True
+        self._decrypted.clear()
+        self._received.clear()
 
     async def _finish(self) -> None:
         """Send what waits. The top of a system task: what it raised would end the node."""
@@ -242,13 +266,17 @@ def send_straight(conn: IMuxedConn) -> bool:
     secured = conn.secured_conn
     if socket is None or not isinstance(secured, SecureSession):
         return False
-    packets = Packets(conn, secured, socket)
+    put_in(Packets(conn, secured, socket), conn, secured)
+    return True
+
+
+def put_in(packets: Packets, conn: Yamux, secured: SecureSession) -> None:
+    """Have `conn` read and write by `packets`."""
     secured.read = packets.read  # type: ignore[method-assign]  # there is no other way in; libp2p is pinned
     secured.write = packets.write  # type: ignore[method-assign]  # see above
     conn._write_frame = packets.write_frame  # type: ignore[method-assign]  # noqa: SLF001  # see above
     conn._read_data_body = packets.read_body  # type: ignore[method-assign]  # noqa: SLF001  # see above
     conn.streams_lock = UncontendedLock()  # type: ignore[assignment]  # see above
-    return True
 
 
 def packets_of(conn: Yamux) -> Packets | None:
