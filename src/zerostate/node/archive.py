@@ -15,7 +15,7 @@ from zerostate.ids import TaskId, parse_task_id
 from zerostate.node.spare_files import SPARE_NAMES, SpareFiles, write_new
 
 MAX_TASKS: Final = 1_000
-"""Tasks that are kept; the oldest goes first."""
+"""Tasks that are kept; the oldest goes first, of those that are not still to be paid."""
 
 MAX_BYTES: Final = 1 << 30
 """Most that all of them take, in bytes: an output has up to 16 MiB."""
@@ -38,7 +38,8 @@ WITNESS_NAME: Final = "witness"
 """File with what a witness has signed about the receipt, as it came."""
 
 DEBT_NAME: Final = "debt"
-"""File that is there while a task's receipt has not been paid."""
+"""File that is there while a task's receipt has not been paid. Such a task makes room for
+others only when all have one: without its proof it cannot be paid."""
 
 SHARED_NAME: Final = "shared"
 """Directory with each module and input once, beside those of the tasks."""
@@ -153,32 +154,38 @@ class TaskArchive:
         )
 
     def _having(self, name: str) -> tuple[TaskId, ...]:
-        kept = tuple(self._sizes)
-        return tuple(one for one in kept if (self._directory / one / name).exists())
+        return tuple(one for one in self._sizes if self._has(one, name))
 
     def _remove(self, task_id: TaskId, name: str) -> None:
+        path = self._directory / task_id / name
+        size = _size(path)
         try:
-            (self._directory / task_id / name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as exc:
             _logger.warning("%s of %s is still kept: %s", name, task_id, exc)
+        else:
+            if task_id in self._sizes:
+                self._sizes[task_id] -= size
 
     def _add(self, task_id: TaskId, name: str, data: bytes) -> None:
         if task_id not in self._sizes:
             self._keep(task_id, {name: data}, {})
             return
+        place = self._directory / task_id
         # The youngest now, so that it does not make room for itself.
         held = self._sizes.pop(task_id)
-        self._make_room(held + len(data))
-        self._sizes[task_id] = held + len(data)
-        place = self._directory / task_id
+        size = held - _size(place / name) + len(data)
+        self._make_room(size)
         draft = place / (name + _DRAFT)
         try:
             write_new(draft, data)
             draft.replace(place / name)
         except OSError as exc:
             _logger.warning("%s of %s is not kept: %s", name, task_id, exc)
+            size = held
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
+        self._sizes[task_id] = size
 
     def _keep(
         self, task_id: TaskId, files: Mapping[str, bytes], spare: Mapping[str, bytes]
@@ -218,11 +225,32 @@ class TaskArchive:
             len(self._sizes) >= self._max_tasks
             or sum(self._sizes.values()) + size > self._max_bytes
         ):
-            oldest, _ = self._sizes.popitem(last=False)
-            self._spare.release(self._directory / oldest)
-            shutil.rmtree(self._directory / oldest, ignore_errors=True)
+            self._evict_one()
         left = self._max_bytes - sum(self._sizes.values()) - size
         return self._spare.make_room(spare or {}, min(left, self._max_spare_bytes))
+
+    def _evict_one(self) -> None:
+        paid = (one for one in self._sizes if not self._has(one, DEBT_NAME))
+        task_id = next(paid, None)
+        if task_id is None:
+            task_id = next(iter(self._sizes))
+            _logger.warning(
+                "%s, which is not paid, makes room for newer tasks", task_id
+            )
+        del self._sizes[task_id]
+        self._spare.release(self._directory / task_id)
+        shutil.rmtree(self._directory / task_id, ignore_errors=True)
+
+    def _has(self, task_id: TaskId, name: str) -> bool:
+        return (self._directory / task_id / name).exists()
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 if it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _read(path: Path) -> bytes | None:

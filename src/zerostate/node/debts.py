@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ MAX_PAUSE_S: Final = 900.0
 MAX_AGE_S: Final = 7 * 86_400.0
 """After this, in seconds, a debt is given up: who was not to be found for a week does not
 come back for one task's price."""
+
+MAX_AT_ONCE: Final = 4
+"""Debts that are tried at the same time: an executor that is searched for in vain holds up
+none of the others, and a node that comes back does not search for all of them at once."""
 
 REACH_S: Final = 20.0
 """Longest search for an executor that is not connected, in seconds."""
@@ -108,7 +113,7 @@ class Debt:
 @dataclass(slots=True)
 class _Attempts:
     at_s: float = 0.0
-    """When the next one is, in trio's time."""
+    """When the next one is, in trio's time; infinite while one is under way."""
 
     pause_s: float = FIRST_PAUSE_S
 
@@ -174,19 +179,29 @@ class Debts:
         """Pay what could not be paid before, until cancelled."""
         for task_id in await self._archive.having(DEBT_NAME):
             self._waiting.setdefault(task_id, _Attempts())
-        while True:
-            now_s = trio.current_time()
-            due = [one for one, next_ in self._waiting.items() if next_.at_s <= now_s]
-            for task_id in due:
-                await self._try(task_id, self._waiting[task_id])
-            await trio.sleep(LOOK_S)
+        limiter = trio.CapacityLimiter(MAX_AT_ONCE)
+        async with trio.open_nursery() as nursery:
+            while True:
+                now_s = trio.current_time()
+                for task_id, attempts in self._waiting.items():
+                    if attempts.at_s <= now_s:
+                        attempts.at_s = math.inf
+                        nursery.start_soon(self._try, task_id, attempts, limiter)
+                await trio.sleep(LOOK_S)
 
-    async def _try(self, task_id: TaskId, attempts: _Attempts) -> None:
+    async def _try(
+        self, task_id: TaskId, attempts: _Attempts, limiter: trio.CapacityLimiter
+    ) -> None:
+        async with limiter:
+            if self._waiting.get(task_id) is attempts:
+                await self._try_now(task_id, attempts.pause_s)
         attempts.at_s = trio.current_time() + attempts.pause_s
         attempts.pause_s = min(2 * attempts.pause_s, MAX_PAUSE_S)
+
+    async def _try_now(self, task_id: TaskId, pause_s: float) -> None:
         try:
-            if await self._pay_later(task_id):
-                self._counts["debts.paid_later"] += 1
+            await self._pay_later(task_id)
+            self._counts["debts.paid_later"] += 1
             await self._forget(task_id)
         except (*FINAL, StoreCorruptError) as exc:
             self._counts["debts.given_up"] += 1
@@ -197,22 +212,21 @@ class Debts:
             _logger.warning(
                 "%s is not paid yet, and tried again in %.0f s: %s",
                 task_id,
-                attempts.at_s - trio.current_time(),
+                pause_s,
                 exc,
             )
         except Exception:  # the top of a background task; the node stays up
             self._counts["debts.failed"] += 1
             _logger.exception("%s is not paid yet", task_id)
 
-    async def _pay_later(self, task_id: TaskId) -> bool:
-        """Return whether there was something to pay."""
+    async def _pay_later(self, task_id: TaskId) -> None:
         found = [
             await self._archive.read(task_id, name)
             for name in (DEBT_NAME, RECEIPT_NAME, MANIFEST_NAME)
         ]
         data, receipt, sealed = found
         if data is None or receipt is None or sealed is None:
-            return False  # the archive has made room for newer tasks
+            raise StoreCorruptError("its proof has made room for newer tasks")
         debt = Debt.from_bytes(data)
         manifest = open_manifest(sealed, requester=self._peers.peer_id)
         owed = Owed.by(receipt, manifest.price)
@@ -225,7 +239,6 @@ class Debts:
         await self._payments.pay(owed, made.append, within=within)
         await self.paid_later(task_id, *made)
         _logger.info("%s is paid now", task_id)
-        return True
 
     async def _reach(self, executor: PeerId) -> None:
         """Connect with an executor if it can be found; the payment says if it cannot."""

@@ -6,7 +6,7 @@ import pytest
 
 from zerostate.errors import ConfigError, StoreCorruptError
 from zerostate.ids import new_task_id
-from zerostate.node.archive import MAX_FILE_BYTES, TaskArchive
+from zerostate.node.archive import DEBT_NAME, MAX_FILE_BYTES, TaskArchive
 
 FILES = {"receipt": b"12", "manifest": b"3456", "output": b""}
 
@@ -111,6 +111,48 @@ async def test_records_count_towards_the_bounds_and_spare_their_own_task(tmp_pat
     await archive.add(first, "record", b"!!")
 
     assert names(tmp_path) == {first}
+
+
+async def test_what_is_not_paid_makes_room_only_when_nothing_else_can(tmp_path, caplog):
+    archive = TaskArchive(tmp_path, max_tasks=3)
+    owed, paid, owed_too, newer, newest = (new_task_id() for _ in range(5))
+    await archive.keep(owed, FILES | {DEBT_NAME: b"1"})
+    await archive.keep(paid, FILES)
+    await archive.keep(owed_too, FILES | {DEBT_NAME: b"1"})
+
+    await archive.keep(newer, FILES | {DEBT_NAME: b"1"})
+    assert names(tmp_path) == {owed, owed_too, newer}
+    assert not caplog.records
+
+    await archive.keep(newest, FILES)
+    assert names(tmp_path) == {owed_too, newer, newest}
+    assert f"{owed}, which is not paid, makes room" in caplog.text
+
+
+async def test_a_file_that_is_replaced_counts_once_and_one_that_goes_not_at_all(
+    tmp_path,
+):
+    archive = TaskArchive(tmp_path, max_bytes=18)
+    first, second = new_task_id(), new_task_id()
+    await archive.keep(first, FILES)
+    await archive.keep(second, FILES)
+    for _ in range(3):
+        await archive.add(first, "record", b"123456")
+    await archive.remove(first, "record")
+    await archive.add(second, "record", b"123456")
+
+    assert names(tmp_path) == {first, second}
+
+
+async def test_a_file_that_could_not_be_written_takes_no_room(tmp_path):
+    archive = TaskArchive(tmp_path, max_bytes=5000)
+    first, second = new_task_id(), new_task_id()
+    await archive.keep(first, FILES)
+    (tmp_path / first / "record").mkdir()
+    await archive.add(first, "record", b" " * 4900)
+    await archive.keep(second, {"receipt": b" " * 4900})
+
+    assert names(tmp_path) == {first, second}
 
 
 async def test_a_record_that_is_too_large_is_not_read(tmp_path):

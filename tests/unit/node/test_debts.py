@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from payment_parties import sealed_receipt
+from payment_parties import PAYEE, sealed_receipt
 from zerostate.errors import (
     ChainUnreachableError,
     PriceError,
@@ -14,7 +14,15 @@ from zerostate.execution.manifest import Manifest, PriceTerms
 from zerostate.execution.signed_manifest import seal_manifest
 from zerostate.ids import new_channel_id, new_task_id
 from zerostate.node.archive import DEBT_NAME, MANIFEST_NAME, RECEIPT_NAME
-from zerostate.node.debts import FIRST_PAUSE_S, LOOK_S, MAX_AGE_S, Debt, Debts
+from zerostate.node.debts import (
+    FIRST_PAUSE_S,
+    LOOK_S,
+    MAX_AGE_S,
+    MAX_AT_ONCE,
+    REACH_S,
+    Debt,
+    Debts,
+)
 from zerostate.node.paying import Owed
 from zerostate.node.report import PaymentReport
 from zerostate.testing import FakeClock
@@ -56,6 +64,44 @@ class FakePeers:
         return frozenset()
 
 
+class SlowDht:
+    """Finds nobody, and takes for ever to say so."""
+
+    def __init__(self):
+        self.searched = []
+        self.searching = self.most = 0
+
+    async def find_peer(self, peer_id):
+        self.searched.append(peer_id)
+        self.searching += 1
+        self.most = max(self.most, self.searching)
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.searching -= 1
+
+
+class SearchedPeers(FakePeers):
+    """Connected with all but those that are `absent`."""
+
+    def __init__(self, absent):
+        self.dht = SlowDht()
+        self.absent = frozenset(absent)
+
+    def connected(self):
+        return Everybody(self.absent)
+
+
+class Everybody:
+    """All peers but some."""
+
+    def __init__(self, absent):
+        self.absent = absent
+
+    def __contains__(self, peer_id):
+        return peer_id not in self.absent
+
+
 class FakePayments:
     """Fails as often as `failures` says; notes what it pays, and when."""
 
@@ -79,9 +125,9 @@ class Requester:
         self.archive, self.clock = FakeArchive(), FakeClock()
         self.told = []
 
-    def start(self, *failures):
+    def start(self, *failures, peers=None):
         self.payments = FakePayments(*failures)
-        debts = Debts(self.payments, self.archive, FakePeers(), self.clock)
+        debts = Debts(self.payments, self.archive, peers or FakePeers(), self.clock)
 
         async def paid_later(task_id, payment):
             self.told.append((task_id, payment.amount))
@@ -89,9 +135,9 @@ class Requester:
         debts.paid_later = paid_later
         return debts
 
-    async def owe(self):
+    async def owe(self, executor=PAYEE):
         """Return what is owed for a task of which all proof is kept."""
-        receipt = sealed_receipt(new_task_id(), 10)
+        receipt = sealed_receipt(new_task_id(), 10, executor=executor)
         owed = Owed.by(receipt, TERMS)
         module = {"module_sha256": "ab" * 32, "name": "it", "version": "1"}
         manifest = Manifest(**module, price=TERMS)
@@ -189,8 +235,8 @@ async def test_a_debt_that_is_too_old_or_broken_is_given_up_with_a_count(
     assert requester.payments.paid == []
 
 
-async def test_a_debt_whose_proof_made_room_for_newer_tasks_is_forgotten(
-    autojump_clock,
+async def test_a_debt_whose_proof_made_room_for_newer_tasks_is_given_up_with_a_count(
+    autojump_clock, caplog
 ):
     requester = Requester()
     owed = await requester.owe()
@@ -199,8 +245,42 @@ async def test_a_debt_whose_proof_made_room_for_newer_tasks_is_forgotten(
     await requester.archive.remove(owed.task_id, RECEIPT_NAME)
     debts = requester.start()
     await run_for(debts, 1)
-    assert len(debts) == 0
-    assert set(debts.stats().values()) == {0}
+    assert (len(debts), debts.stats()["debts.given_up"]) == (0, 1)
+    assert debts.stats()["debts.paid_later"] == 0
+    assert f"{owed.task_id} will not be paid: its proof has made room" in caplog.text
+    assert await requester.archive.having(DEBT_NAME) == ()
+
+
+async def owing(requester, count):
+    """Let a requester owe for `count` tasks to as many executors; return to whom."""
+    executors = []
+    for _ in range(count):
+        owed = await requester.owe(Identity.generate())
+        debt = Debt(requester.clock.wall_ns(), "")
+        await requester.archive.add(owed.task_id, DEBT_NAME, debt.as_bytes())
+        executors.append(owed.executor)
+    return executors
+
+
+async def test_absent_executors_do_not_hold_up_the_others(autojump_clock):
+    requester = Requester()
+    *absent, _present = await owing(requester, MAX_AT_ONCE)
+    debts = requester.start(peers=SearchedPeers(absent))
+    await run_for(debts, 1)
+
+    assert len(requester.payments.paid) == 1
+    assert len(debts) == len(absent)
+
+
+async def test_only_a_few_debts_are_tried_at_once_and_each_once(autojump_clock):
+    requester = Requester()
+    peers = SearchedPeers(await owing(requester, MAX_AT_ONCE + 2))
+    debts = requester.start(peers=peers)
+    await run_for(debts, 2 * REACH_S - LOOK_S)
+
+    assert len(peers.dht.searched) == MAX_AT_ONCE + 2
+    assert len(requester.payments.paid) == peers.dht.most == MAX_AT_ONCE
+    assert len(debts) == 2
 
 
 @pytest.mark.parametrize("data", [b"", b"[1]", b'{"version": 2}', b"\xff"])
