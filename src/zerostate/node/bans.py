@@ -19,6 +19,10 @@ from zerostate.units import NS_PER_S
 MAX_FILE_BYTES: Final = 1 << 20
 """Largest file that is read; as many bans as there can be have some 350 KB."""
 
+MAX_END_UNIX_NS: Final = (1 << 63) - 1
+"""Latest end of a ban that is read, in nanoseconds since the Unix epoch: in 2262. A later
+one, which only an editor writes, is as good as that, and no number to reckon with."""
+
 _VERSION: Final = 1
 
 
@@ -125,6 +129,8 @@ def _parse(data: bytes) -> dict[PeerId, int | None]:
 
 
 def _end(value: object) -> int | None:
-    if value is not None and type(value) is not int:
+    if value is None:
+        return None
+    if type(value) is not int:
         raise ValueError(f"{value!r} is not a time")
-    return value
+    return max(0, min(value, MAX_END_UNIX_NS))

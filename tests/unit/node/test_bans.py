@@ -8,7 +8,7 @@ import pytest
 
 from zerostate.errors import StoreCorruptError, StoreUnavailableError
 from zerostate.evidence.identity import Identity
-from zerostate.node.bans import Bans
+from zerostate.node.bans import MAX_END_UNIX_NS, Bans
 from zerostate.p2p import P2PConfig
 from zerostate.p2p.access import MAX_BANS, AccessList
 from zerostate.testing import FakeClock
@@ -74,6 +74,15 @@ async def test_a_ban_that_cannot_be_written_holds_and_says_so(path):
     assert node.access.is_banned(BOB)
     assert await node.bans.unban(BOB) == (True, "no space left")
     assert not node.access.is_banned(BOB)
+
+
+async def test_an_end_beyond_all_numbers_is_as_late_or_as_early_as_can_be(path):
+    ends = {BOB: 10**400, CAROL: -(10**400)}
+    path.write_text(json.dumps({"version": 1, "bans": ends}))
+    node = Started(path)
+
+    assert set(node.access.bans()) == {BOB}
+    assert node.bans.ends()[BOB] == pytest.approx(MAX_END_UNIX_NS, rel=1e-6)
 
 
 async def test_as_many_bans_as_there_can_be_are_kept(path):
