@@ -1,5 +1,6 @@
 """Opening a stream to a connected peer, and why that failed."""
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from libp2p.abc import IHost, INetStream
@@ -26,13 +27,14 @@ async def open_stream(host: IHost, peer_id: PeerId, protocol: str) -> INetStream
     # new stream.
     if not cast("Swarm", host.get_network()).get_connections(remote):
         raise PeerUnreachableError(f"{peer_id} is not connected")
-    with failing_as(_no_stream):
+    with failing_as(partial(_no_stream, peer_id)):
         return await host.new_stream(remote, [TProtocol(protocol)])
 
 
-def _no_stream(reason: str) -> PeerUnreachableError:
+def _no_stream(peer_id: PeerId, reason: str) -> PeerUnreachableError:
+    told = f"{peer_id} opened no stream: {reason}"
     # libp2p keeps no type for it: its own ProtocolNotSupportedError is turned into a
     # text where several protocols are tried (protocol_muxer/multiselect_client.py).
     if "protocols not supported: tried" in reason:
-        return ProtocolNotSpokenError(reason)
-    return PeerUnreachableError(reason)
+        return ProtocolNotSpokenError(told)
+    return PeerUnreachableError(told)
