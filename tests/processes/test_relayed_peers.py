@@ -136,7 +136,7 @@ def test_peers_lose_each_other_with_their_relay_and_find_each_other_with_it(netw
         assert network[name].call("info")["addresses"] == []
     alone = network.submit(requester, members=1)
     assert alone.error_code == "guild_not_formed"
-    assert alone.error_message.endswith("; no peer(s) connected")
+    assert alone.error_message.endswith("; no peers connected")
 
     network.start(relay)
     wait_reachable(network)

@@ -55,10 +55,11 @@ class Former:
             lacks = (
                 "" if guild.has_needs() else f"; none offers {', '.join(guild.needs)}"
             )
-            connected = len(self._parts.peers.connected()) or "no"
+            connected = len(self._parts.peers.connected())
+            peers = "1 peer" if connected == 1 else f"{connected or 'no'} peers"
             raise GuildNotFormedError(
                 f"{len(guild.workers)} of {guild.needed} members joined within"
-                f" {timeout_s:.0f} s{lacks}; {connected} peer(s) connected"
+                f" {timeout_s:.0f} s{lacks}; {peers} connected"
             )
         guild.needed, guild.needs = 0, ()
 

@@ -96,7 +96,7 @@ async def test_too_few_members_is_an_error_and_the_guild_is_dissolved(autojump_c
     async with open_guild_world() as world:
         with pytest.raises(
             GuildNotFormedError,
-            match=r"^2 of 3 members joined within 10 s; 2 peer\(s\) connected$",
+            match=r"^2 of 3 members joined within 10 s; 2 peers connected$",
         ):
             await world.form(members=3)
         await trio.sleep(1)
