@@ -27,7 +27,7 @@ from zerostate.node.config import NodeConfig
 from zerostate.node.control import ControlServer
 from zerostate.node.data_dir import IDENTITY_NAME, hold_data_dir
 from zerostate.node.debts import Debts
-from zerostate.node.earnings import open_earnings
+from zerostate.node.earnings import Earnings, open_earnings
 from zerostate.node.executor import Executor
 from zerostate.node.guild_commands import GuildCommands
 from zerostate.node.history import open_history
@@ -140,6 +140,8 @@ async def _serve(
             await on_ready(Ready(layers.peers, ops_url))
             start_clean(nursery, layers.payments.reach_chain)
             start_clean(nursery, layers.debts.run)
+            if layers.earnings is not None:
+                start_clean(nursery, layers.earnings.run)
             await trio.sleep_forever()
 
 
@@ -218,6 +220,7 @@ async def open_layers(
         )
         peers.relations.is_member = guilds.is_member_of_a_guild
         counts = [payments.stats]
+        earnings: Earnings | None = None
         if EXECUTES in config.capabilities:
             tracer = ExecutionTracer(provider)
             execution = _execution_config(config)
@@ -261,7 +264,15 @@ async def open_layers(
             tracer=NodeTracer(provider),
         )
         yield Layers(
-            peers, bans, guilds, requester, archive, payments, debts, tuple(counts)
+            peers,
+            bans,
+            guilds,
+            requester,
+            archive,
+            payments,
+            debts,
+            earnings,
+            tuple(counts),
         )
 
 

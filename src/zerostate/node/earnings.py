@@ -5,6 +5,7 @@ on disk before the receipt is sent. Whether it was paid, the channels know; it i
 here too, so that nobody asks them again.
 """
 
+import heapq
 import logging
 import sqlite3
 from collections import OrderedDict
@@ -25,7 +26,7 @@ from typing import Final, final
 import trio
 
 from zerostate.clock import Clock
-from zerostate.errors import StoreUnavailableError
+from zerostate.errors import StoreError, StoreUnavailableError
 from zerostate.ids import PeerId, TaskId
 from zerostate.node.debts import MAX_AGE_S
 from zerostate.payment import ExpectedPayment
@@ -67,6 +68,16 @@ UNPAID_FOR_S: Final = MAX_AGE_S
 """How long a task that is not paid counts against its requester, in seconds: as long as
 one tries to pay. A requester that never got its result could not."""
 
+MAX_WORST: Final = 8
+"""Requesters that `Earnings.all_unpaid` names: enough to see who it is, few enough to read."""
+
+LOOK_S: Final = 10.0
+"""Between two rounds that find out who has paid, in seconds."""
+
+LOOK_PAUSE_S: Final = 0.1
+"""Between two requesters in such a round, in seconds: peer ids cost nothing, and however
+many have left tasks unpaid, asking the channels takes a small part of the disk's time."""
+
 IsPaid = Callable[[TaskId, str], Awaitable[bool]]
 """Tells whether a task's receipt, by its hash in hex, was paid."""
 
@@ -83,6 +94,17 @@ class Earned:
     """Who owes it; None if noted by a version that did not ask."""
 
     ended_unix_ns: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Unpaid:
+    """What is done, and not known to be paid."""
+
+    tasks: int
+    requesters: int
+    worst: tuple[tuple[PeerId, int], ...]
+    """Who owes for most tasks, and for how many: `MAX_WORST` at most, the worst first."""
 
 
 @final
@@ -110,14 +132,22 @@ class Earnings:
             if not is_known_paid:
                 self._count(task_id, earned)
         self._not_kept = 0
+        self._not_looked = 0
 
     def __len__(self) -> int:
         """Return for how many tasks a payment is accepted."""
         return len(self._earned)
 
     def stats(self) -> Mapping[str, int]:
-        """Return what the disk has refused: a restart will forget it."""
-        return {"earnings.not_kept": self._not_kept}
+        """Return what the disk has refused.
+
+        What was not kept a restart will forget; where it could not be looked who has
+        paid, the next look tries again.
+        """
+        return {
+            "earnings.not_kept": self._not_kept,
+            "earnings.not_looked": self._not_looked,
+        }
 
     def of(self, task_id: TaskId) -> ExpectedPayment | None:
         """Return what a task has earned; None if nothing, or it was given up."""
@@ -134,6 +164,32 @@ class Earnings:
         for task_id in [one for one in tasks if tasks[one].ended_unix_ns < since_ns]:
             self._uncount(task_id, tasks[task_id])
         return tasks.keys()
+
+    def all_unpaid(self) -> Unpaid:
+        """Return what all requesters together owe for; see `unpaid` and `run`."""
+        counts = [(len(self.unpaid(one)), one) for one in tuple(self._unpaid)]
+        owing = [(tasks, one) for tasks, one in counts if tasks]
+        worst = heapq.nsmallest(MAX_WORST, owing, key=lambda each: (-each[0], each[1]))
+        return Unpaid(
+            tasks=sum(tasks for tasks, _ in owing),
+            requesters=len(owing),
+            worst=tuple((one, tasks) for tasks, one in worst),
+        )
+
+    async def run(self) -> None:
+        """Find out who has paid, again and again, until cancelled.
+
+        Without it that is known only of who has come to the bound; see `Credit.look`.
+        """
+        while True:
+            for requester in tuple(self._unpaid):
+                try:
+                    await self.note_payments(requester)
+                except StoreError as exc:
+                    self._not_looked += 1
+                    _logger.warning("not known whether %s has paid: %s", requester, exc)
+                await trio.sleep(LOOK_PAUSE_S)
+            await trio.sleep(LOOK_S)
 
     async def note_payments(self, requester: PeerId) -> None:
         """Find out which of a requester's tasks have been paid.

@@ -7,6 +7,7 @@ from zerostate.guild import GuildService
 from zerostate.node.archive import TaskArchive
 from zerostate.node.bans import Bans
 from zerostate.node.debts import Debts
+from zerostate.node.earnings import Earnings
 from zerostate.node.payments import Payments
 from zerostate.node.task import Requester
 from zerostate.p2p import PeerNode
@@ -31,6 +32,9 @@ class Layers:
 
     debts: Debts
     """What it still has to pay for its tasks; somebody has to run it."""
+
+    earnings: Earnings | None
+    """What its own work is paid; None if it runs no tasks. Somebody has to run it."""
 
     counts: Sequence[Callable[[], Mapping[str, int]]]
     """Each tells what went wrong, or is still to be done, about money."""

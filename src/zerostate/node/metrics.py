@@ -102,6 +102,12 @@ def _layers(vitals: Vitals | None) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "zerostate_payment_debts", "Tasks done and still to be paid", vitals.debts
     )
+    if vitals.unpaid is not None:
+        yield GaugeMetricFamily(
+            "zerostate_payment_unpaid_tasks",
+            "Tasks done for others and not known to be paid",
+            vitals.unpaid.tasks,
+        )
     yield _events(
         "zerostate_payment_events",
         "What became of money matters in the background",

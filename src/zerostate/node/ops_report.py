@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from zerostate.node.earnings import Unpaid
 from zerostate.node.ops import Ops
 from zerostate.node.vitals import Vitals
 from zerostate.p2p import HealthReport
@@ -36,7 +37,21 @@ def _guilds(vitals: Vitals) -> dict[str, object]:
 
 
 def _payments(vitals: Vitals) -> dict[str, object]:
-    return {"debts": vitals.debts, "counters": dict(vitals.payment_counts)}
+    return {
+        "debts": vitals.debts,
+        "unpaid": None if vitals.unpaid is None else _unpaid(vitals.unpaid),
+        "counters": dict(vitals.payment_counts),
+    }
+
+
+def _unpaid(unpaid: Unpaid) -> dict[str, object]:
+    return {
+        "tasks": unpaid.tasks,
+        "requesters": unpaid.requesters,
+        "worst": [
+            {"peer_id": requester, "tasks": tasks} for requester, tasks in unpaid.worst
+        ],
+    }
 
 
 def _peers(vitals: Vitals) -> dict[str, object]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from zerostate.clock import Clock
 from zerostate.ids import PeerId
 from zerostate.node.config import NodeConfig
+from zerostate.node.earnings import Unpaid
 from zerostate.node.layers import Layers
 from zerostate.p2p import HealthReport
 from zerostate.p2p.address import parse_peer_address
@@ -52,6 +53,9 @@ class Vitals:
     debts: int
     """Tasks that are done and still to be paid."""
 
+    unpaid: Unpaid | None
+    """What others owe for; None if this peer runs no tasks."""
+
 
 def take_vitals(config: NodeConfig, layers: Layers, clock: Clock) -> Vitals:
     """Return what is known now; to be called in the loop."""
@@ -73,4 +77,5 @@ def take_vitals(config: NodeConfig, layers: Layers, clock: Clock) -> Vitals:
         guilds=sum(view.state == "open" for view in layers.guilds.list()),
         payment_counts=layers.payment_counts(),
         debts=len(layers.debts),
+        unpaid=None if layers.earnings is None else layers.earnings.all_unpaid(),
     )

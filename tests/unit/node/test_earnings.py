@@ -4,14 +4,22 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+import trio
 
-from zerostate.errors import ConfigError, StoreCorruptError, StoreLockedError
+from zerostate.errors import (
+    ConfigError,
+    StoreCorruptError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
 from zerostate.ids import PeerId, new_task_id
 from zerostate.node.earnings import (
+    MAX_WORST,
     SCHEMA,
     UNPAID_FOR_S,
     Earned,
     Earnings,
+    Unpaid,
     open_earnings,
 )
 from zerostate.payment import ExpectedPayment
@@ -117,7 +125,7 @@ async def test_a_disk_that_refuses_is_logged_and_the_payment_still_accepted(
 
     assert earnings.of(task_id) == payment()
     assert f"a restart will forget what {task_id} earned" in caplog.text
-    assert earnings.stats() == {"earnings.not_kept": 1}
+    assert earnings.stats() == {"earnings.not_kept": 1, "earnings.not_looked": 0}
 
 
 async def test_one_process_at_a_time_has_it(tmp_path):
@@ -169,6 +177,47 @@ async def test_a_task_counts_against_its_requester_until_it_is_paid(tmp_path):
         assert earnings.unpaid(ANN) == {second}
         assert earnings.unpaid(BEN) == {other}
         assert again.asked == 1
+
+
+async def test_who_owes_most_is_named_and_all_that_is_owed_counted(tmp_path):
+    clock, many = FakeClock(), [PeerId(f"p{n}") for n in range(MAX_WORST)]
+    async with open_at(tmp_path / "earnings.db", clock=clock) as earnings:
+        assert earnings.all_unpaid() == Unpaid(0, 0, ())
+        for requester in (BEN, *many, BEN, ANN, ANN, ANN):
+            await earnings.note(new_task_id(), earned(requester=requester))
+
+        found = earnings.all_unpaid()
+        assert (found.tasks, found.requesters) == (MAX_WORST + 5, MAX_WORST + 2)
+        assert found.worst[:3] == ((ANN, 3), (BEN, 2), ("p0", 1))
+        assert len(found.worst) == MAX_WORST
+        clock.advance(UNPAID_FOR_S + 1)
+        assert earnings.all_unpaid() == Unpaid(0, 0, ())
+
+
+async def test_who_has_paid_is_found_out_without_a_further_task(tmp_path, caplog):
+    broken, paid, last = (new_task_id() for _ in range(3))
+    looked = trio.Event()
+
+    async def is_paid(task_id, _receipt):
+        if task_id == broken:
+            raise StoreUnavailableError("the disk is gone")
+        if task_id == last:
+            looked.set()
+        return task_id == paid
+
+    async with open_at(tmp_path / "earnings.db", is_paid=is_paid) as earnings:
+        await earnings.note(broken, earned(requester=ANN))
+        await earnings.note(paid, earned(requester=BEN))
+        await earnings.note(last, earned(requester=BEN))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(earnings.run)
+            with trio.fail_after(10):
+                await looked.wait()
+            nursery.cancel_scope.cancel()
+
+        assert earnings.all_unpaid() == Unpaid(2, 2, ((ANN, 1), (BEN, 1)))
+        assert earnings.stats()["earnings.not_looked"] == 1
+        assert f"not known whether {ANN} has paid" in caplog.text
 
 
 async def test_what_could_not_be_paid_for_a_week_counts_no_longer(tmp_path):

@@ -11,6 +11,7 @@ import trio
 from requirements import require
 from zerostate.errors import ConfigError, PortInUseError
 from zerostate.evidence.identity import Identity
+from zerostate.node.earnings import Unpaid
 from zerostate.node.ops import Ops
 from zerostate.node.ops_address import OpsAddress
 from zerostate.node.ops_server import MAX_HEAD_BYTES, serve_ops
@@ -49,6 +50,7 @@ def vitals(**fields):
             "guilds": 1,
             "payment_counts": {"channels.failed.chain_unreachable": 4},
             "debts": 2,
+            "unpaid": Unpaid(5, 3, ((BOB, 3), (CAROL, 1))),
             **fields,
         }
     )
@@ -156,9 +158,22 @@ def test_health_tells_of_each_part(telemetry):
     }
     assert report["payments"] == {
         "debts": 2,
+        "unpaid": {
+            "tasks": 5,
+            "requesters": 3,
+            "worst": [{"peer_id": BOB, "tasks": 3}, {"peer_id": CAROL, "tasks": 1}],
+        },
         "counters": {"channels.failed.chain_unreachable": 4},
     }
     assert report["telemetry"]["started"] == report["telemetry"]["ended"] == 1
+
+
+def test_who_runs_no_tasks_is_owed_nothing_for_any(telemetry):
+    ops = Ops(telemetry, stuck_after_s=60.0)
+    ops.observe(lambda: vitals(unpaid=None))
+    with client(ops) as http:
+        assert http.get("/health").json()["payments"]["unpaid"] is None
+        assert "unpaid_tasks" not in http.get("/metrics").text
 
 
 def test_the_metrics_are_what_promtool_takes_for_good_ones(telemetry):
@@ -180,6 +195,7 @@ def test_the_metrics_are_what_promtool_takes_for_good_ones(telemetry):
         'zerostate_p2p_events_total{event="peers.lost"} 2.0',
         'zerostate_p2p_events_total{event="gossip.lost"} 7.0',
         "zerostate_payment_debts 2.0",
+        "zerostate_payment_unpaid_tasks 5.0",
         'zerostate_payment_events_total{event="channels.failed.chain_unreachable"} 4.0',
         'zerostate_guild_events_total{event="guild.refused.guild_full"} 3.0',
         'zerostate_p2p_round_trip_seconds_bucket{le="0.0005"} 1.0',
