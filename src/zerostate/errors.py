@@ -564,7 +564,7 @@ class TaskDeadlineError(ZeroStateError):
 
 
 class TaskNotFoundError(ZeroStateError):
-    """No such task was submitted to this node since its start, or too long ago."""
+    """No such task was submitted to this node, or it has ended too long ago."""
 
     code = "task_not_found"
 

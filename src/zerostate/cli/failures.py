@@ -87,9 +87,9 @@ _HINTS: Final = {
     "node_not_running": "start it with: zerostate node run --config FILE; --node takes "
     "its data directory, control socket or settings file",
     "guild_not_found": "zerostate guild list shows which guilds the node knows",
-    "guild_not_formed": "does /health of the node show peers that are connected? if not, "
-    "name one in bootstrap; if so, does one of them offer what is wanted, in its "
-    "capabilities? --wait gives them longer",
+    "guild_not_formed": "does zerostate node peers show a peer that is connected? if not, "
+    "is it banned (zerostate node unban), or none named in bootstrap? if so, does one of "
+    "them offer what is wanted, in its capabilities? --wait gives them longer",
     "guild_full": "create a guild of your own, or wait until a member leaves: zerostate "
     "guild show tells who is in it, and for how long it stands",
     "no_executor": "the reasons are above: an executor without room is to be asked again "
@@ -104,8 +104,9 @@ _HINTS: Final = {
     "peer may have several in relays",
     "peer_denied": "allow and deny are in the node's settings; zerostate node peers shows "
     "who is banned, zerostate node unban ends it",
-    "task_not_found": "a node knows the tasks that were submitted to it since its start; "
-    "what proves older ones is in tasks/ of its data directory",
+    "task_not_found": "a node knows the last thousand tasks that were submitted to it, "
+    "also after a restart; of one that was under way when it was killed, tasks/ of its "
+    "data directory may have the receipt",
     "channel_not_found": "zerostate channel list shows which channels the node has",
     "chain_unreachable": "does the chain's node run, at the address that is given "
     "(chain.url in a node's settings, --chain)?",
@@ -121,6 +122,16 @@ _HINTS: Final = {
     "from zerostate import init_tracer",
     "internal": "this is a bug of ours; please report it with the output of -v",
 }
+
+_HINTS_BY_BEGINNING: Final = {
+    "done, and not paid yet": "nothing is lost: receipt and output are in tasks/ of the "
+    "node's data directory, and zerostate task result ID tells once it is paid",
+    "compile: not done after": "the module took its executor too long to compile; "
+    "a smaller one helps, or a larger compile_timeout_s in the executor's settings",
+    "receipt ": "RECEIPT is the file receipt in tasks/ID of the node's data directory, or "
+    "that directory",
+}
+"""Hint on each beginning of a message that says more than the error's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,9 @@ class Failure:
     @property
     def hint(self) -> str | None:
         """What the user can do about it, if that can be said."""
+        for beginning, hint in _HINTS_BY_BEGINNING.items():
+            if self.message.startswith(beginning):
+                return hint
         return _HINTS.get(self.code)
 
     def lines(self) -> list[str]:

@@ -47,6 +47,11 @@ from zerostate.node.witnessing import WITNESSES, ask_witnesses
 from zerostate.p2p import Message, PeerNode
 from zerostate.telemetry import TraceCarrier
 
+UNPAID_YET: Final = (
+    "done, and not paid yet; the node goes on trying (see /health, payments.debts)"
+)
+"""How the message begins of what kept a task that went well from being paid at once."""
+
 WANTED: Final = (EXECUTES, WITNESSES)
 """Capabilities that a requester asks its guild for, beside those of the task."""
 
@@ -305,6 +310,9 @@ class Requester:
             later = self._debts.has_one_for(owed.task_id)
             text = "not paid yet, and tried again" if later else "not paid"
             await task.progress("payment.failed", f"{text}: {exc}")
+            if task.report.outcome == "ok":
+                # Only the message: code, type and what else it carries say what failed.
+                exc.args = (f"{UNPAID_YET if later else 'done, and not paid'}: {exc}",)
             raise
         await task.progress("payment.done", f"paid {owed.due}")
 

@@ -13,6 +13,7 @@ from zerostate.cli.failures import (
     one_line,
 )
 from zerostate.errors import ERROR_CODES, PortInUseError, TrapError
+from zerostate.node.task import UNPAID_YET
 
 
 def test_every_code_in_the_table_exists():
@@ -71,10 +72,29 @@ def test_a_lost_trace_is_no_good_end():
     assert Failure("trace_incomplete", "x").exit_code == EXIT_ENVIRONMENT
 
 
+def test_a_long_compilation_is_not_blamed_on_a_loop():
+    told = "compile: not done after 20 s; the compiler was killed"
+    assert "compile_timeout_s" in Failure("deadline", told).hint
+    assert "loop" in Failure("deadline", "wall clock").hint
+
+
+def test_a_task_that_was_done_is_not_blamed_on_a_firewall():
+    told = f"{UNPAID_YET}: 12D3KooWa opened no stream: MuxedStreamEOF: Stream closed"
+    failure = Failure("peer_unreachable", told)
+
+    assert failure.exit_code == EXIT_TASK
+    assert "once it is paid" in failure.hint
+    assert "firewall" not in failure.hint
+    assert "firewall" in Failure("peer_unreachable", "cannot reach").hint
+
+
 @pytest.mark.parametrize(
     ("code", "says"),
     [
         ("guild_not_formed", "bootstrap"),
+        ("guild_not_formed", "zerostate node peers"),
+        ("guild_not_formed", "zerostate node unban"),
+        ("task_not_found", "also after a restart"),
         ("guild_full", "zerostate guild show"),
         ("no_executor", "price"),
         ("peer_unreachable", "relay"),
