@@ -129,7 +129,8 @@ def verify(named: ProofFiles, *, rerun: bool | None = None) -> ReceiptVerdict:
     and must end the same.
 
     Args:
-        named: Files; what it does not name is taken from beside the receipt.
+        named: Files; what it does not name is taken from beside the receipt, whose
+            directory may stand for it.
         rerun: Whether to run it again; None: if module and input are known, and this
             is Linux.
 
@@ -139,6 +140,7 @@ def verify(named: ProofFiles, *, rerun: bool | None = None) -> ReceiptVerdict:
         UnsupportedPlatformError: `rerun` is possible on Linux only.
         WorkerLostError: No worker process could be started.
     """
+    named = named.with_receipt_found()
     files = named.with_neighbours()
     can_run = files.module is not None and files.input is not None
     if rerun and not can_run:

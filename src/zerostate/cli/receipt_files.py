@@ -10,6 +10,9 @@ from zerostate.errors import ConfigError, InputFileError
 MAX_FILE_BYTES: Final = 16 << 20
 """Largest file that is read, in bytes: no task has a larger module, input or output."""
 
+RECEIPT_NAME: Final = "receipt"
+"""File with a task's receipt, in the directory where a node's archive keeps it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofFiles:
@@ -23,6 +26,15 @@ class ProofFiles:
     output: Path | None = None
     witness: Path | None = None
     """What a witness has signed about the receipt."""
+
+    def with_receipt_found(self) -> Self:
+        """Return them with the file in it, where the receipt is named by its directory."""
+        try:
+            is_directory = self.receipt.is_dir()
+        except OSError:
+            return self  # reading it says what is wrong
+        inside = self.receipt / RECEIPT_NAME
+        return replace(self, receipt=inside) if is_directory else self
 
     def with_neighbours(self) -> Self:
         """Return them with the files that lie beside the receipt, where none is named.

@@ -112,7 +112,9 @@ def verify(
     receipt: Annotated[
         Path,
         typer.Argument(
-            metavar="RECEIPT", readable=False, help="The receipt, as it came."
+            metavar="RECEIPT",
+            readable=False,
+            help="The receipt, as it came, or its directory.",
         ),
     ],
     *,

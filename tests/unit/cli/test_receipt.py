@@ -157,6 +157,26 @@ def test_a_file_that_is_named_is_taken_instead_of_the_one_beside(verify, tmp_pat
     assert json.loads(told.out)["beside"] == ["manifest", "module", "input"]
 
 
+def test_the_directory_of_a_receipt_stands_for_it(verify, tmp_path, capsys):
+    verify("--no-rerun", beside=ALL)
+    (tmp_path / "named" / "output").unlink()
+    code = main(["task", "verify", str(tmp_path), "--no-rerun"])
+
+    assert code == 0
+    beside = "Held against what lies beside it: manifest, module, input, output."
+    assert beside in capsys.readouterr().out.splitlines()
+
+
+def test_a_receipt_that_is_not_there_is_asked_for_by_its_argument(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for named in (tmp_path / "none", tmp_path / "empty"):
+        assert main(["task", "verify", str(named)]) == 2
+
+        error, hint = capsys.readouterr().err.splitlines()
+        assert error.endswith(": No such file or directory")
+        assert hint.startswith("hint: RECEIPT is ")
+
+
 def test_a_directory_beside_the_receipt_is_no_file_of_it(verify, tmp_path):
     (tmp_path / "output").mkdir()
     code, told = verify(beside=["manifest"])
