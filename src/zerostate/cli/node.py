@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from zerostate.cli.answers import Answer, Json, Lines, Verbose, show_answer
+from zerostate.cli.answers import (
+    Answer,
+    Json,
+    Lines,
+    Verbose,
+    failing_as_json,
+    show_answer,
+)
 from zerostate.cli.failures import EXIT_OK, failure_of, one_line
 from zerostate.cli.output import print_json, print_lines, tell
 from zerostate.cli.peers_text import ban_told, peers_and_bans
 from zerostate.cli.places import require_linux
 from zerostate.cli.running_node import NodeOption, ask_node
-from zerostate.errors import ProcessError, ZeroStateError
+from zerostate.errors import ConfigError, ProcessError, ZeroStateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +33,9 @@ if TYPE_CHECKING:
 
 ANSWER_S: Final = 15.0
 """Longest wait for an answer of a running node, in seconds."""
+
+MAX_BAN_S: Final = 10 * 365 * 86_400.0
+"""Longest ban with an end that a node takes, in seconds: ten years."""
 
 node_app = typer.Typer(
     help="Run a peer of the network; look at its neighbours, and ban them."
@@ -93,6 +103,13 @@ def ban_peer(
     verbose: Verbose = False,  # noqa: ARG001  # read by `main`, for every command alike
 ) -> int:
     """Disconnect a peer at once, and have nothing to do with it for a while."""
+    with failing_as_json(as_json=as_json):
+        # NaN is not above 0 either.
+        if for_s is not None and not 0 < for_s <= MAX_BAN_S:
+            raise ConfigError(
+                f"--for: {for_s:g} is not a number of seconds above 0 and up to"
+                f" {MAX_BAN_S:.0f}; without --for a ban has no end"
+            )
     params = {"peer_id": peer_id, "for_s": for_s}
     return _ask(node, "peer_ban", params, _banned, as_json=as_json)
 
