@@ -49,7 +49,7 @@ class ControlClient:
             name: What errors call the node.
             path: Its control socket.
             unreachable: What it is when nobody listens there, as at a socket that a
-                killed node has left behind.
+                killed node has left behind, or the node goes away before it answers.
         """
         self._name = name
         self._path = path
@@ -69,9 +69,8 @@ class ControlClient:
 
         Raises:
             ControlError: The node's answer is an error.
-            PeerLostError: The node's process went away before it answered.
-            NodeNotRunningError: No node can be reached; or PeerLostError, see
-                `unreachable`.
+            PeerLostError: No node can be reached, or its process went away before it
+                answered; or NodeNotRunningError, see `unreachable`.
             ProcessError: The node did not answer within `timeout_s`, or answered
                 nonsense.
         """
@@ -87,11 +86,14 @@ class ControlClient:
                 f"{self._name} did not answer {method!r} within {timeout_s:g} s"
             ) from None
         except OSError as exc:
-            raise PeerLostError(f"{self._name} went away during {method!r}") from exc
+            raise self._gone(method) from exc
         finally:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
+
+    def _gone(self, method: str) -> PeerLostError | NodeNotRunningError:
+        return self._unreachable(f"{self._name} went away during {method!r}")
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
@@ -127,7 +129,7 @@ class ControlClient:
         try:
             line = await reader.readline()
             if not line:
-                raise PeerLostError(f"{self._name} went away during {method!r}")
+                raise self._gone(method)
             return json.loads(line)
         except (RecursionError, ValueError) as exc:
             raise ProcessError(

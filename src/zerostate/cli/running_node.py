@@ -56,9 +56,8 @@ async def ask_node(
 
     Raises:
         ConfigError: `node` names none.
-        NodeNotRunningError: No node runs there.
+        NodeNotRunningError: No node runs there, or it ended before it answered.
         ControlError: The node's answer is an error.
-        PeerLostError: The node ended before it answered.
         ProcessError: It did not answer in time, or not as a node does.
     """
     # asyncio takes a moment to load; not for --help.

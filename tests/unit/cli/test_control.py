@@ -7,10 +7,18 @@ import json
 import pytest
 
 from zerostate.cli.control import ControlClient, ControlError
-from zerostate.errors import PeerLostError, ProcessError
+from zerostate.errors import NodeNotRunningError, PeerLostError, ProcessError
 
 
-def ask(tmp_path, replies, *, timeout_s=5.0, method="submit", params=None):
+def ask(
+    tmp_path,
+    replies,
+    *,
+    timeout_s=5.0,
+    method="submit",
+    params=None,
+    unreachable=PeerLostError,
+):
     """Call a server that sends `replies`; returns the outcome and what it was sent."""
     path = tmp_path / "control.sock"
     seen = []
@@ -33,7 +41,8 @@ def ask(tmp_path, replies, *, timeout_s=5.0, method="submit", params=None):
     async def run():
         server = await asyncio.start_unix_server(serve, path)
         try:
-            return await ControlClient("executor", path).call(
+            client = ControlClient("executor", path, unreachable=unreachable)
+            return await client.call(
                 method,
                 params or {},
                 timeout_s=timeout_s,
@@ -88,6 +97,11 @@ def test_an_error_without_data_is_an_error_too(tmp_path):
 def test_a_node_that_dies_before_it_answers_is_lost(tmp_path):
     with pytest.raises(PeerLostError, match="executor went away during 'submit'"):
         ask(tmp_path, [])
+
+
+def test_a_node_of_the_users_own_that_dies_is_not_called_a_peer(tmp_path):
+    with pytest.raises(NodeNotRunningError, match="executor went away during"):
+        ask(tmp_path, [], unreachable=NodeNotRunningError)
 
 
 def test_a_node_that_does_not_answer_is_given_up(tmp_path):
