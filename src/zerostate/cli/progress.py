@@ -26,9 +26,10 @@ class Progress:
         self._console: Console | None = None
         self._status: Status | None = None
 
-    def step(self, text: str) -> None:
-        """Tell of something done."""
-        elapsed_s = time.monotonic() - self._start_s
+    def step(self, text: str, *, elapsed_s: float | None = None) -> None:
+        """Tell of something done, `elapsed_s` after a start that the caller knows."""
+        if elapsed_s is None:
+            elapsed_s = time.monotonic() - self._start_s
         self.line(f"{elapsed_s:6.2f} s  {one_line(text)}")
 
     def line(self, text: str) -> None:

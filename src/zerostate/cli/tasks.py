@@ -19,6 +19,7 @@ from zerostate.errors import (
     ProcessError,
     ZeroStateError,
 )
+from zerostate.units import NS_PER_S
 
 # Nothing heavy is imported above: this is loaded for --help, too.
 # ruff: noqa: PLC0415
@@ -81,7 +82,7 @@ def submit(order: Order, asked: Asked, *, output: Path | None, detach: bool) -> 
         task_id = _text(answer, "task_id")
         if not detach:
             wait_s = min(order.deadline_s + AROUND_A_TASK_S, MAX_WAIT_S)
-            await _wait(task_id, asked, wait_s=wait_s, output=output)
+            await wait_for(task_id, asked, wait_s=wait_s, output=output)
         elif asked.as_json:
             print_json(answer)
         else:
@@ -111,7 +112,7 @@ def result(task_id: str, asked: Asked, *, wait_s: float, output: Path | None) ->
     Raises:
         ZeroStateError: The task failed, or has not ended in time.
     """
-    return _run(_wait(task_id, asked, wait_s=wait_s, output=output), asked)
+    return _run(wait_for(task_id, asked, wait_s=wait_s, output=output), asked)
 
 
 def _run(work: Coroutine[object, object, None], asked: Asked) -> int:
@@ -134,13 +135,26 @@ def _run(work: Coroutine[object, object, None], asked: Asked) -> int:
     return EXIT_OK
 
 
-async def _wait(
+async def wait_for(
     task_id: str, asked: Asked, *, wait_s: float, output: Path | None
 ) -> None:
-    progress = Progress()
+    """Wait for a task's end, telling its stages, and show what came of it.
 
-    def step(_stage: str, text: str, _data: Mapping[str, object]) -> None:
-        progress.step(text)
+    Raises:
+        ZeroStateError: The task failed, or has not ended in time.
+    """
+    progress = Progress()
+    first_unix_ns: int | None = None
+
+    def step(_stage: str, text: str, data: Mapping[str, object]) -> None:
+        # By the node's clock: a task may have gone on long before anybody asked.
+        nonlocal first_unix_ns
+        match data:
+            case {"at_unix_ns": int(at_unix_ns)}:
+                first_unix_ns = first_unix_ns or at_unix_ns
+                progress.step(text, elapsed_s=(at_unix_ns - first_unix_ns) / NS_PER_S)
+            case _:
+                progress.step(text)
 
     with progress.shown():
         progress.doing(f"waiting for {task_id}")

@@ -116,7 +116,7 @@ class TaskCommands:
     async def result(self, params: Params, progress: Progress) -> Mapping[str, object]:
         """Wait at most ``wait_s`` for a task's end, telling its stages; tell its report.
 
-        A failed task's report comes with the error.
+        Each stage comes with its ``at_unix_ns``. A failed task's report comes with the error.
         """
         task_id, task = await self._find(params)
         wait_s = number(params, "wait_s", 60.0, MAX_DEADLINE_S)
@@ -206,7 +206,9 @@ async def _follow(task: TaskRecord, progress: Progress) -> None:
         changed = task.changed
         while told < len(task.stages):
             one = task.stages[told]
-            await progress(one.stage, one.text, one.data)
+            # Whoever asks later is told the stages all at once.
+            data = {**(one.data or {}), "at_unix_ns": one.at_unix_ns}
+            await progress(one.stage, one.text, data)
             told += 1
         if task.result is not None:
             return

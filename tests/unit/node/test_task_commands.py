@@ -18,6 +18,7 @@ from zerostate.node.report import PaymentReport
 from zerostate.node.task_commands import MAX_UNDER_WAY, TaskCommands
 from zerostate.node.task_record import MAX_STAGES
 from zerostate.testing import FakeClock
+from zerostate.units import NS_PER_S
 
 TASK = {"module_path": "/m", "input_path": "/i", "deadline_s": 5}
 
@@ -69,13 +70,14 @@ class Desk:
     def __init__(self, nursery):
         self.requester = FakeRequester()
         self.archive = FakeArchive()
+        self.clock = FakeClock()
         self.nursery = nursery
         self.restart()
 
     def restart(self):
         """Begin anew with what is in the archive."""
         self.commands = TaskCommands(
-            self.requester, self.archive, self.nursery, FakeClock(), max_remembered=2
+            self.requester, self.archive, self.nursery, self.clock, max_remembered=2
         )
         self.told = []
 
@@ -106,13 +108,15 @@ async def test_a_task_goes_on_in_the_background_and_is_told_to_whoever_asks(
         status = await desk.ask("task_status", task_id=task_id)
         assert (status["task_id"], status["state"]) == (task_id, "running")
         assert [one["text"] for one in status["stages"]] == ["text 0"]
+        begun_ns = desk.clock.wall_ns()
+        desk.clock.advance(7)
 
         result = await desk.ask("task_result", task_id=task_id)
         assert trio.current_time() == pytest.approx(1)
         assert (result["task"]["id"], result["task"]["outcome"]) == (task_id, "ok")
         assert desk.told == [
-            ("stage.0", "text 0", {"n": 0}),
-            ("stage.1", "text 1", {"n": 1}),
+            ("stage.0", "text 0", {"n": 0, "at_unix_ns": begun_ns}),
+            ("stage.1", "text 1", {"n": 1, "at_unix_ns": begun_ns + 7 * NS_PER_S}),
         ]
         assert (await desk.ask("task_status", task_id=task_id))["state"] == "done"
         assert await desk.ask("task_result", task_id=task_id) == result
