@@ -43,7 +43,6 @@ from zerostate.payment.state import (
     new_channel,
 )
 from zerostate.payment.store import Role
-from zerostate.payment.turns import Turns
 from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
 
@@ -84,7 +83,6 @@ class Payee:
         self._party: Final = means.party
         self._ledger: Final = means.ledger
         self._funding: Final = funding
-        self._turns: Final = Turns()
 
     async def on_channel_open(self, author: PeerId, body: bytes) -> bytes:
         """See `ChannelManager.on_channel_open`."""
@@ -112,7 +110,6 @@ class Payee:
 
     async def on_payment_update(self, author: PeerId, body: bytes) -> bytes:
         """See `ChannelManager.on_payment_update`."""
-        await self._turns.take()
         proposal = decode_state(wire.decode_payment_update(body))
         task_id = proposal.update.task_id
         if task_id is None:

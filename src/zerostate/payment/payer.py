@@ -21,7 +21,6 @@ from zerostate.payment.model import Payment
 from zerostate.payment.proposing import counter_signed, proposed
 from zerostate.payment.state import ChannelState, payment_update
 from zerostate.payment.store import PaymentRow, PaymentStatus, Role
-from zerostate.payment.turns import Turns
 from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
 
@@ -40,7 +39,6 @@ class Payer:
         self._means: Final = means
         self._party: Final = means.party
         self._ledger: Final = means.ledger
-        self._turns: Final = Turns()
 
     async def pay(
         self, channel_id: ChannelId, amount: Minor, *, task_id: TaskId, receipt: bytes
@@ -70,7 +68,6 @@ class Payer:
         Raises:
             As `ChannelManager.pay`.
         """
-        await self._turns.take()
         async with self._ledger.locks.hold(task_id):
             begun = await self._ledger.store.payment(task_id)
             if begun is not None:
