@@ -234,7 +234,7 @@ def wait_for_operation(ui, service, name):
             if name in {each["name"] for each in json.load(answer)["operations"]}:
                 return
         assert time.monotonic() < deadline_s, f"no {name} from {service}"
-        time.sleep(0.05)
+        time.sleep(0.05)  # real time of another process
 
 
 def zerostate(*arguments):
