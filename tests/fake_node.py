@@ -61,6 +61,9 @@ class FakeNode:
     shown: int = 0
     """Receipts that were handed out."""
 
+    asked: int = 0
+    """Questions that were put to it."""
+
     def mine(self, blocks: int = 1) -> None:
         """Add blocks; the first takes what is in the pool, in order."""
         for _ in range(blocks):
@@ -79,6 +82,7 @@ class FakeNode:
         return sum(len(block.transactions) for block in self.blocks)
 
     def _answering(self) -> None:
+        self.asked += 1
         if not self.reachable:
             raise ChainUnreachableError("the test took the node away")
 

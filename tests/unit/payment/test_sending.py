@@ -1,93 +1,23 @@
 """Nonces, fees, lost and stuck transactions, on a node that the test controls."""
 
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-
 import pytest
 import trio
 
 from fake_node import BASE_FEE_WEI, GAS, TIP_WEI, FakeNode
+from sending_accounts import KEY, account, until
 from zerostate.errors import (
     ChainError,
     ChainUnreachableError,
     InsufficientGasError,
     NotConfirmedError,
-    ReorganisedError,
     TransactionRevertedError,
 )
-from zerostate.evidence.ethereum import EthAddress, EthKey
-from zerostate.payment.chain import ChainConfig
 from zerostate.payment.chain.config import JOURNAL_FILE
-from zerostate.payment.chain.confirming import Confirmer
 from zerostate.payment.chain.fees import Fees
 from zerostate.payment.chain.journal import Journal
-from zerostate.payment.chain.sender import TransactionSender
 from zerostate.payment.chain.transactions import TxRequest, sign_transaction
 
-KEY = EthKey(b"\x0b" * 32)
-REQUEST = TxRequest(EthAddress("0x" + "33" * 20), 5, b"data")
 OFFER = 2 * BASE_FEE_WEI + TIP_WEI
-
-
-def config(folder, **changes):
-    plain = {
-        "confirmations": 1,
-        "poll_s": 0.01,
-        "confirm_timeout_s": 10,
-        "stuck_after_s": 3600,
-        "reserve_gas": 0,
-    }
-    return ChainConfig(data_dir=folder, url="http://127.0.0.1:1", **plain | changes)
-
-
-@dataclass
-class Account:
-    """A sender on a node."""
-
-    node: FakeNode
-    journal: Journal
-    sender: TransactionSender
-    confirmer: Confirmer
-
-    async def submit(self, **options):
-        return await self.sender.submit(REQUEST, **{"may_use_reserve": False} | options)
-
-    async def confirm(self, tx_hash, depth=1, timeout_s=10):
-        return await self.confirmer.confirm(tx_hash, timeout_s, depth)
-
-    async def confirm_while(self, tx_hash, act, depth=1):
-        """Confirm; meanwhile do `act`."""
-        receipts = []
-
-        async def confirm():
-            receipts.append(await self.confirm(tx_hash, depth))
-
-        with trio.fail_after(10):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(confirm)
-                await act()
-        return receipts[0]
-
-
-@asynccontextmanager
-async def account(node, folder, **changes):
-    settings = config(folder, **changes)
-    journal = Journal.open(
-        folder / JOURNAL_FILE, chain="31337:0xfeed", sender=KEY.address
-    )
-    sender = TransactionSender(node, journal, KEY, chain_id=31337, config=settings)
-    try:
-        yield Account(
-            node, journal, sender, Confirmer(node, journal, sender, KEY, settings)
-        )
-    finally:
-        journal.close()
-
-
-async def until(condition):
-    """Wait until `condition` holds; the caller bounds the wait."""
-    while not condition():  # noqa: ASYNC110  # the fake node tells nobody
-        await trio.sleep(0.005)
 
 
 async def test_each_transaction_gets_the_next_nonce(tmp_path):
@@ -310,69 +240,6 @@ async def test_another_transaction_in_its_place_is_told(tmp_path):
         assert ours.journal.pending() == ()
         await ours.submit()
     assert sorted(node.pool) == [1]
-
-
-async def test_a_dropped_block_is_noticed_and_the_transaction_sent_again(tmp_path):
-    async with account(FakeNode(), tmp_path) as ours:
-        tx_hash = await ours.submit()
-        ours.node.mine()
-
-        async def act():
-            await until(lambda: ours.node.shown)
-            ours.node.drop()
-            await until(lambda: ours.node.pool)
-            ours.node.mine(3)
-
-        receipt = await ours.confirm_while(tx_hash, act, depth=3)
-
-    assert receipt.tx_hash == tx_hash
-    assert ours.confirmer.reorganisations == 1
-
-
-async def test_a_confirmed_transaction_that_vanishes_is_reported_and_sent(tmp_path):
-    async with account(FakeNode(), tmp_path) as ours:
-        kept, gone = await ours.submit(), await ours.submit()
-        ours.node.mine()
-        await ours.confirm(kept)
-        await ours.confirm(gone)
-        assert await ours.confirmer.vanished() == ()
-        ours.node.drop()
-
-        assert await ours.confirmer.vanished() == (kept, gone)
-
-        assert ours.confirmer.reorganisations == 2
-        assert sorted(ours.node.pool) == [0, 1]
-        ours.node.mine()
-        await ours.confirm(gone)
-
-
-async def test_asking_for_a_confirmation_that_is_gone_is_an_error_once(tmp_path):
-    async with account(FakeNode(), tmp_path) as ours:
-        tx_hash = await ours.submit()
-        ours.node.mine()
-        await ours.confirm(tx_hash)
-        ours.node.drop()
-
-        with pytest.raises(ReorganisedError, match="in no block any more"):
-            await ours.confirm(tx_hash)
-
-        ours.node.mine()
-        assert (await ours.confirm(tx_hash)).tx_hash == tx_hash
-
-
-async def test_moving_to_another_block_is_no_loss(tmp_path):
-    async with account(FakeNode(), tmp_path) as ours:
-        tx_hash = await ours.submit()
-        ours.node.mine()
-        first = await ours.confirm(tx_hash)
-        ours.node.drop()
-        await ours.node.send(ours.node.sent[0].raw)
-        ours.node.mine(2)
-
-        assert await ours.confirmer.vanished() == ()
-
-        again = await ours.confirm(tx_hash)
-    assert again.block.hash != first.block.hash
 
 
 async def test_what_was_not_sent_from_here_cannot_be_confirmed(tmp_path):

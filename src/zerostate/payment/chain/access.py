@@ -175,7 +175,10 @@ class Chain(Protocol):
     async def vanished(self) -> tuple[TxHash, ...]:
         """Return what counted as confirmed and is gone, and send it again.
 
-        Looks at what was confirmed in the last `WATCHED_BLOCKS` blocks. To be called
+        Looks at what was confirmed in the last `WATCHED_BLOCKS` blocks, and returns
+        also what was found gone by others since the last look. What nobody waits for
+        is sent again as often as it gets lost, and noted when it is deep enough, so
+        that it is missed if it is dropped once more; its fee stays. To be called
         from time to time, and before anything irreversible is done on the strength of
         a confirmation.
         """

@@ -1,6 +1,7 @@
 """Waiting until a transaction is deep enough in the chain, and seeing it vanish."""
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -16,7 +17,7 @@ from zerostate.errors import (
 from zerostate.evidence.ethereum import EthKey
 from zerostate.payment.chain.config import ChainConfig
 from zerostate.payment.chain.journal import Journal, SentTx, TxStatus
-from zerostate.payment.chain.model import TxHash, TxReceipt
+from zerostate.payment.chain.model import Head, TxHash, TxReceipt
 from zerostate.payment.chain.node import Node
 from zerostate.payment.chain.sender import TransactionSender, refusal_reason
 
@@ -42,11 +43,7 @@ class _Wait:
 
 @final
 class Confirmer:
-    """Follows the transactions of one sender.
-
-    Attributes:
-        reorganisations: How often a block with one of our transactions was dropped.
-    """
+    """Follows the transactions of one sender."""
 
     def __init__(
         self,
@@ -61,11 +58,29 @@ class Confirmer:
         self._sender = sender
         self._key = key
         self._config = config
-        self.reorganisations = 0
+        self._waits: Counter[TxHash] = Counter()
+        self._moves = 0
+
+    @property
+    def reorganisations(self) -> int:
+        """How often a block with one of our transactions was dropped."""
+        return self._moves + self._sender.drops
 
     async def confirm(self, tx_hash: TxHash, timeout_s: float, depth: int) -> TxReceipt:
         """Wait as `Chain.confirm` says."""
         family = await self._family(tx_hash)
+        first_hash = family[0].first_hash
+        self._waits[first_hash] += 1
+        try:
+            return await self._wait_for(tx_hash, family, timeout_s, depth)
+        finally:
+            self._waits[first_hash] -= 1
+            if not self._waits[first_hash]:
+                del self._waits[first_hash]
+
+    async def _wait_for(
+        self, tx_hash: TxHash, family: tuple[SentTx, ...], timeout_s: float, depth: int
+    ) -> TxReceipt:
         wait = _Wait(trio.current_time(), len(family) - 1)
         problem = "it is in no block yet"
         with trio.move_on_after(timeout_s):
@@ -91,7 +106,31 @@ class Confirmer:
         gone = [sent for sent in confirmed if await self._is_gone(sent)]
         for sent in gone:
             await self._restore(sent)
-        return tuple(sent.first_hash for sent in gone)
+        await self._look_after_the_rest(head)
+        return self._sender.take_dropped()
+
+    async def _look_after_the_rest(self, head: Head) -> None:
+        """Do for what nobody waits for what a wait would do, a higher fee apart."""
+        pending = await self._sender.noted(self._journal.pending)
+        left = [sent for sent in pending if sent.first_hash not in self._waits]
+        if not left:
+            return
+        await self._sender.hand_in_missing()
+        used = await self._node.nonce(self._key.address, pending=False)
+        for sent in left:
+            if sent.nonce < used:
+                await self._note_if_deep(sent.first_hash, head)
+
+    async def _note_if_deep(self, first_hash: TxHash, head: Head) -> None:
+        family = await self._sender.noted(self._journal.family, first_hash)
+        receipt = await self._receipt(family)
+        if receipt is None or not await self._is_deep(
+            receipt, head, self._config.confirmations
+        ):
+            return
+        # To one who waits, confirmed and gone would be an error: that is its to note.
+        if first_hash not in self._waits:
+            await self._note(family, receipt)
 
     async def _look(
         self, family: tuple[SentTx, ...], wait: _Wait, depth: int
@@ -108,24 +147,32 @@ class Confirmer:
             await self._pursue(family, wait)
             return None
         if wait.seen is not None and wait.seen.block != receipt.block:
-            self.reorganisations += 1
+            self._moves += 1
             _log.warning("%s has moved to another block", receipt.tx_hash)
         wait.seen, wait.missing = receipt, 0
-        if head.block.number - receipt.block.number + 1 < depth:
+        if not await self._is_deep(receipt, head, depth):
             return None
-        if await self._node.block_hash(receipt.block.number) != receipt.block.hash:
-            return None
+        await self._note(family, receipt)
+        return receipt
+
+    async def _is_deep(self, receipt: TxReceipt, head: Head, depth: int) -> bool:
+        number = receipt.block.number
+        if head.block.number - number + 1 < depth:
+            return False
+        return await self._node.block_hash(number) == receipt.block.hash
+
+    async def _note(self, family: tuple[SentTx, ...], receipt: TxReceipt) -> None:
         (sent,) = (sent for sent in family if sent.tx_hash == receipt.tx_hash)
         await self._sender.noted(self._journal.confirmed, sent, receipt.block)
-        return receipt
 
     async def _pursue(self, family: tuple[SentTx, ...], wait: _Wait) -> None:
         newest = family[-1]
         if wait.seen is not None:
-            self.reorganisations += 1
+            self._moves += 1
             _log.warning("%s was in a block, and is in none now", newest.tx_hash)
             wait.seen = None
-            await self._sender.send_again(newest)
+            if not await self._sender.fill_below(newest):
+                await self._sender.send_again(newest)
             return
         if await self._node.nonce(self._key.address, pending=False) > newest.nonce:
             wait.missing += 1
@@ -139,6 +186,8 @@ class Confirmer:
         if trio.current_time() - wait.sent_s < self._config.stuck_after_s:
             return
         wait.sent_s = trio.current_time()
+        if await self._sender.fill_below(newest):
+            return
         if wait.replacements < self._config.max_replacements:
             wait.replacements += 1
             if await self._sender.replace(newest) is not None:
@@ -177,7 +226,5 @@ class Confirmer:
         return False
 
     async def _restore(self, sent: SentTx) -> None:
-        self.reorganisations += 1
-        _log.warning("%s was confirmed, and is gone from the chain", sent.tx_hash)
-        await self._sender.noted(self._journal.pending_again, sent.first_hash)
+        await self._sender.restore(sent)
         await self._sender.send_again(sent)

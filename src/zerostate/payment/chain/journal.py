@@ -185,10 +185,30 @@ class Journal:
 
     def pending(self) -> tuple[SentTx, ...]:
         """Return what may still be in no block, by nonce; of a family the newest."""
-        newest: dict[TxHash, SentTx] = {}
-        for tx in self._select("status = 'pending' ORDER BY nonce, rowid"):
-            newest[tx.first_hash] = tx
-        return tuple(newest.values())
+        return _newest(self._select("status = 'pending' ORDER BY nonce, rowid"))
+
+    def signed_from(self, nonce: int) -> tuple[SentTx, ...]:
+        """Return what has `nonce` or a higher one, by nonce; of a family the newest.
+
+        Also what was confirmed, and not what is lost.
+        """
+        return _newest(
+            self._select("status != 'lost' AND nonce >= ? ORDER BY nonce, rowid", nonce)
+        )
+
+    def highest_nonce(self, request: TxRequest) -> int | None:
+        """Return the highest nonce that `request` was signed with; None if it was not.
+
+        What is lost does not count.
+        """
+        with mapped_errors(SCHEMA.name):
+            row = self._connection.execute(
+                "SELECT max(nonce) FROM transactions "
+                "WHERE chain = ? AND sender = ? AND status != 'lost' "
+                "AND receiver IS ? AND value_wei = ? AND data = ?",
+                (*self._of, request.to, str(request.value_wei), request.data),
+            ).fetchone()
+        return None if row[0] is None else int(row[0])
 
     def confirmed_since(self, number: int) -> tuple[SentTx, ...]:
         """Return what was confirmed in block `number` or later, by nonce."""
@@ -219,6 +239,13 @@ class Journal:
         with mapped_errors(SCHEMA.name):
             rows = self._connection.execute(statement, (*self._of, *values)).fetchall()
         return tuple(map(_sent, rows))
+
+
+def _newest(transactions: tuple[SentTx, ...]) -> tuple[SentTx, ...]:
+    newest: dict[TxHash, SentTx] = {}
+    for tx in transactions:
+        newest[tx.first_hash] = tx
+    return tuple(newest.values())
 
 
 def _sent(row: tuple[object, ...]) -> SentTx:

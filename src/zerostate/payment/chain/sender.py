@@ -20,7 +20,7 @@ from zerostate.errors import (
 from zerostate.evidence.ethereum import EthKey
 from zerostate.payment.chain.config import ChainConfig
 from zerostate.payment.chain.fees import Fees, first_fees, raised_fees
-from zerostate.payment.chain.journal import Journal, SentTx
+from zerostate.payment.chain.journal import Journal, SentTx, TxStatus
 from zerostate.payment.chain.model import TxHash
 from zerostate.payment.chain.node import Node, SendOutcome
 from zerostate.payment.chain.transactions import TxRequest, sign_transaction
@@ -37,7 +37,11 @@ _T = TypeVar("_T")
 
 @final
 class TransactionSender:
-    """Signs and sends one account's transactions."""
+    """Signs and sends one account's transactions.
+
+    Attributes:
+        drops: How often one that counted as confirmed was found to be in no block.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,9 @@ class TransactionSender:
         self._config = config
         self._sending = trio.Lock()
         self._noting = trio.Lock()
+        # At most what the journal keeps.
+        self._dropped: dict[TxHash, None] = {}
+        self.drops = 0
 
     async def submit(
         self, request: TxRequest, *, may_use_reserve: bool, once: bool = False
@@ -66,8 +73,9 @@ class TransactionSender:
         Args:
             request: What it does.
             may_use_reserve: Whether it may leave less than a challenge costs.
-            once: Whether the same request, sent earlier and in no block yet, be it by
-                an earlier process, is this one: then its hash is returned.
+            once: Whether the same request, sent earlier and in no block (yet, or any
+                more), be it by an earlier process, is this one: then its hash is
+                returned.
 
         Raises:
             TransactionRevertedError: The contract would refuse it; nothing was sent.
@@ -131,6 +139,51 @@ class TransactionSender:
         await self.send_again(new)
         return new
 
+    async def restore(self, sent: SentTx) -> None:
+        """Note that `sent`, which counted as confirmed, is in no block any more.
+
+        To be handed in by the caller.
+        """
+        _log.warning("%s was confirmed, and is gone from the chain", sent.tx_hash)
+        await self.noted(self._journal.pending_again, sent.first_hash)
+        self.drops += 1
+        self._dropped[sent.first_hash] = None
+
+    def take_dropped(self) -> tuple[TxHash, ...]:
+        """Return the first hashes of what was restored since this was last called."""
+        dropped = tuple(self._dropped)
+        self._dropped.clear()
+        return dropped
+
+    async def hand_in_missing(self) -> None:
+        """Hand in what the node does not know of ours, in order.
+
+        Raises:
+            ChainUnreachableError: The node does not answer.
+        """
+        async with self._sending:
+            for sent in await self._missing():
+                await self.send_again(sent)
+
+    async def fill_below(self, sent: SentTx) -> bool:
+        """Hand in what the node misses below `sent`, and `sent` after it.
+
+        Returns:
+            Whether it missed any of ours; if not, nothing was handed in. While it does,
+            no fee brings `sent` into a block.
+
+        Raises:
+            ChainUnreachableError: The node does not answer.
+        """
+        async with self._sending:
+            missing = await self._missing()
+            if not missing or missing[0].nonce >= sent.nonce:
+                return False
+            for each in missing:
+                await self.send_again(each)
+        _log.info("%s had to wait for what the node did not know", sent.tx_hash)
+        return True
+
     async def recover(self) -> int:
         """Send again what an earlier process left; return how many there were."""
         pending = await self.noted(self._journal.pending)
@@ -144,18 +197,21 @@ class TransactionSender:
             return await trio.to_thread.run_sync(work, *arguments)
 
     async def _on_its_way(self, request: TxRequest) -> TxHash | None:
-        same = [
-            sent
-            for sent in await self.noted(self._journal.pending)
-            if sent.request == request
-        ]
-        # What is in a block counts as pending until somebody has waited for it.
-        if not same or same[-1].nonce < await self._node.nonce(
-            self._key.address, pending=False
-        ):
+        highest = await self.noted(self._journal.highest_nonce, request)
+        if highest is None:
             return None
-        await self.send_again(same[-1])
-        return same[-1].first_hash
+        # What is in a block counts as pending until somebody has waited for it.
+        used = await self._nonce(pending=False)
+        if highest < used:
+            return None
+        unused = await self._unused(used)
+        same = [sent for sent in unused if sent.request == request]
+        if not same:
+            return None
+        # All of them: the node takes none before those below it.
+        for sent in unused:
+            await self.send_again(sent)
+        return same[0].first_hash
 
     async def _hand_in(self, sent: SentTx) -> bool:
         try:
@@ -174,18 +230,44 @@ class TransactionSender:
         return False
 
     async def _next_nonce(self) -> int:
-        of_node = await self._node.nonce(self._key.address, pending=True)
-        of_journal = await self.noted(self._journal.next_nonce)
-        if of_journal > of_node:
-            # The node does not know some of ours; it takes them in order only.
-            await self._hand_in_from(of_node)
-        return max(of_node, of_journal)
+        # The node takes them in order only.
+        for sent in await self._missing():
+            await self.send_again(sent)
+        return max(
+            await self._nonce(pending=True),
+            await self.noted(self._journal.next_nonce),
+        )
 
-    async def _hand_in_from(self, nonce: int) -> None:
-        pending = await self.noted(self._journal.pending)
-        for sent in pending:
-            if sent.nonce >= nonce:
-                await self.send_again(sent)
+    async def _missing(self) -> list[SentTx]:
+        """Return the first that the node does not know of ours, and all above it."""
+        unused = await self._unused(await self._nonce(pending=False))
+        if not unused:
+            return []
+        # A node may count what is behind a gap that a dropped block left, and throw it
+        # out later: so what was dropped is missing whatever it counts, and what is above
+        # it is handed in too.
+        known = await self._nonce(pending=True)
+        for index, sent in enumerate(unused):
+            if sent.nonce >= known or sent.status is TxStatus.CONFIRMED:
+                return unused[index:]
+        return []
+
+    async def _unused(self, nonce: int) -> list[SentTx]:
+        """Return what we signed for `nonce`, which no block has used, and above it.
+
+        What was dropped is noted as pending, and has its old status here.
+        """
+        unused = []
+        for sent in await self.noted(self._journal.signed_from, nonce):
+            if sent.status is TxStatus.CONFIRMED:
+                if await self._node.receipt(sent.tx_hash) is not None:
+                    continue  # in a block that came since the node was asked
+                await self.restore(sent)
+            unused.append(sent)
+        return unused
+
+    async def _nonce(self, *, pending: bool) -> int:
+        return await self._node.nonce(self._key.address, pending=pending)
 
     async def _check_balance(
         self,
