@@ -178,6 +178,8 @@ class MemoryChain:
     contract: EthAddress = CONTRACT
     is_reachable: bool = True
     page_blocks: int = PAGE_BLOCKS
+    dropped: dict[TxHash, None] = field(default_factory=dict)
+    """What counted as confirmed and was found gone since the last look."""
 
     def recover(self) -> None:
         """Send again what an earlier process left, as a start does."""
@@ -299,8 +301,8 @@ class MemoryChain:
         noted = next((one for one in self.journal if one.tx_hash == tx_hash), None)
         if noted is None:
             raise ChainError(f"{tx_hash} was not sent from here")
-        if noted.confirmed is not None and self.blocks.receipt(tx_hash) is None:
-            noted.confirmed = None
+        if self._is_dropped(noted):
+            self._restore(noted)
             self.blocks.send(tx_hash, noted.call)
             raise ReorganisedError(f"{tx_hash} was confirmed, and is in no block")
         wanted = self.confirmations if depth is None else depth
@@ -321,15 +323,21 @@ class MemoryChain:
 
     async def vanished(self) -> tuple[TxHash, ...]:
         self._reach("vanished")
-        gone = []
+        height = self.blocks.newest.ref.number
         for noted in self.journal:
-            if noted.confirmed is not None:
-                receipt = self.blocks.receipt(noted.tx_hash)
-                noted.confirmed = receipt and receipt.block
-                if receipt is None:
-                    gone.append(noted.tx_hash)
-                    self.blocks.send(noted.tx_hash, noted.call)
-        return tuple(gone)
+            receipt = self.blocks.receipt(noted.tx_hash)
+            if self._is_dropped(noted):
+                self._restore(noted)
+            if receipt is None:
+                self.blocks.send(noted.tx_hash, noted.call)
+            elif (
+                noted.confirmed is not None
+                or height - receipt.block.number + 1 >= self.confirmations
+            ):
+                noted.confirmed = receipt.block
+        gone = tuple(self.dropped)
+        self.dropped.clear()
+        return gone
 
     async def deploy(self) -> TxHash:
         raise NotImplementedError("the contract is there from the beginning")
@@ -340,11 +348,20 @@ class MemoryChain:
     def _submit(self, name: str, *arguments: object, value: int = 0) -> TxHash:
         self._reach(name)
         call = Call(self.address, name, arguments, value)
-        for noted in self.journal:
-            if noted.call == call and self.blocks.receipt(noted.tx_hash) is None:
-                # On its way, be it from an earlier process.
-                self.blocks.send(noted.tx_hash, call)
-                return noted.tx_hash
+        unused = [
+            noted
+            for noted in self.journal
+            if self.blocks.receipt(noted.tx_hash) is None
+        ]
+        # On their way, be it from an earlier process.
+        for noted in unused:
+            if self._is_dropped(noted):
+                self._restore(noted)
+        for same in unused:
+            if same.call == call:
+                for noted in unused:
+                    self.blocks.send(noted.tx_hash, noted.call)
+                return same.tx_hash
         state = self.blocks.state
         if state.wallets.get(self.address, 0) < value:
             raise InsufficientGasError(f"{self.address} has not {value}")
@@ -359,6 +376,14 @@ class MemoryChain:
         self.blocks.send(tx_hash, call)
         self.after(name)
         return tx_hash
+
+    def _is_dropped(self, noted: Noted) -> bool:
+        is_gone = self.blocks.receipt(noted.tx_hash) is None
+        return noted.confirmed is not None and is_gone
+
+    def _restore(self, noted: Noted) -> None:
+        noted.confirmed = None
+        self.dropped[noted.tx_hash] = None
 
     def _next_s(self) -> int:
         return self.blocks.newest.timestamp_s + 1

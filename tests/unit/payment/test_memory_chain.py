@@ -6,7 +6,8 @@ import pytest
 
 from chain_world import Party, World
 
-# Its tests are collected here too; the fixture below gives them the one in memory.
+# Their tests are collected here too; the fixtures below give them the one in memory.
+from integration.payment.test_channel_dropped import *  # noqa: F403  # all of them
 from integration.payment.test_channel_on_chain import *  # noqa: F403  # all of them
 from memory_chain import Blocks, MemoryChain
 from zerostate.errors import ReorganisedError
@@ -32,6 +33,14 @@ def world():
         blocks.fund(key.address, 10**18)
         parties.append(Party(key, MemoryChain(blocks, key.address)))
     return World(Travels(blocks), *parties)
+
+
+@pytest.fixture
+def drop(world):
+    async def drop(blocks):
+        world.backend.blocks.reorganise(blocks, forget=True)
+
+    return drop
 
 
 async def test_a_dropped_block_takes_its_transactions_to_a_later_one(world):
