@@ -67,13 +67,15 @@ class Overflow:
         if spool is None:
             self._account.dropped(batch, reason)
             return
-        # Counted first: once the file is there, another thread may deliver it.
-        if not self._account.spooled(batch):
-            return
         try:
-            spool.write(batch.payload, batch.spans, self._evicted)
+            spool.write(
+                batch.payload,
+                batch.spans,
+                self._evicted,
+                written=lambda: self._account.spooled(batch),
+            )
         except OSError as error:
-            self._account.spool_dropped(Place.SPOOLED, reason, batch.spans)
+            self._account.dropped(batch, reason)
             self._complain(error)
 
     def _complain(self, error: OSError) -> None:

@@ -99,7 +99,12 @@ class Spool:
             return sum(e.spans for e in self._entries if e.is_recovered)
 
     def write(
-        self, payload: bytes, spans: int, evicted: Callable[[SpoolEntry], None]
+        self,
+        payload: bytes,
+        spans: int,
+        evicted: Callable[[SpoolEntry], None],
+        *,
+        written: Callable[[], bool],
     ) -> None:
         """Put a batch on disk; the oldest ones make room where needed.
 
@@ -109,6 +114,9 @@ class Spool:
             payload: The batch.
             spans: How many spans are in it.
             evicted: Told each batch that was deleted, also if an error follows.
+            written: Told once the batch outlives a crash, and before another thread
+                can deliver it. It answers whether the batch is still wanted: if not,
+                it is deleted again.
 
         Raises:
             OSError: The disk refused, or there is no room; nothing was written.
@@ -125,7 +133,10 @@ class Spool:
             self._return_to_place()
             name = spool_file.file_name(self._take_number(), spans)
             spool_file.write(self._path / name, payload, spans)
-            self._add(self._path / name, spans, is_recovered=False)
+            if written():
+                self._add(self._path / name, spans, is_recovered=False)
+            else:
+                (self._path / name).unlink(missing_ok=True)
 
     def _return_to_place(self) -> None:
         # Without its lock file the place may be another process's by now.
