@@ -1,5 +1,6 @@
 """node.foreground: signals, as the process sends them to itself."""
 
+import gc
 import signal
 
 import pytest
@@ -14,6 +15,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 def signals_as_before():
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
+    gc.unfreeze()
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -40,6 +42,7 @@ async def test_the_first_signal_begins_the_end_and_the_others_change_nothing(
     assert drained
     assert caplog.messages == ["already ending; it takes 5 s at most"]
     assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= DRAIN_S
+    assert gc.get_freeze_count() > 0
 
 
 async def test_without_a_signal_all_is_as_before():
@@ -48,4 +51,5 @@ async def test_without_a_signal_all_is_as_before():
         assert signal.getsignal(signal.SIGINT) != before[1]
         await trio.lowlevel.checkpoint()
 
+    assert gc.get_freeze_count() == 0
     assert [signal.getsignal(number) for number in SIGNALS] == before
