@@ -8,10 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ END_TIMEOUT_S = 10.0
 """A node that was told to end has ended after this (its own limit is 5 s)."""
 
 _FETCH = """
-import sys, urllib.request
-sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())
+import http.client, sys
+connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
+connection.request("GET", "/health")
+sys.stdout.write(connection.getresponse().read().decode())
 """
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -161,15 +163,20 @@ class PeerProcess:
         return self.call("stats")
 
     def health(self) -> dict[str, Any]:
-        """Return its answer to ``/health``, at most half a second old."""
+        """Return its answer to ``/health``, at most half a second old.
+
+        With status 503 too: of a node that was frozen, or that had no processor for
+        seconds, and has not turned since.
+        """
         assert self._ops_url is not None, f"{self.name} was not told to listen for it"
-        url = f"{self._ops_url}/health"
+        address = self._ops_url.removeprefix("http://")
         if not self.plan.command_prefix:
-            with urllib.request.urlopen(url, timeout=CALL_TIMEOUT_S) as answer:
-                return json.load(answer)
+            with closing(HTTPConnection(address, timeout=CALL_TIMEOUT_S)) as ops:
+                ops.request("GET", "/health")
+                return json.load(ops.getresponse())
         # Its loopback may be another than ours.
         done = subprocess.run(
-            [*self.plan.command_prefix, sys.executable, "-c", _FETCH, url],
+            [*self.plan.command_prefix, sys.executable, "-c", _FETCH, address],
             capture_output=True,
             check=True,
             timeout=CALL_TIMEOUT_S,
