@@ -1,7 +1,6 @@
 """``zerostate channel`` and ``key`` against running nodes and a running chain."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import trio
 from architecture.repository import ROOT
 from chain_world import config
 from devchain_process import Client
+from held_ports import held_ports
 from node_processes import COMMAND, RUN, WAIT_S, ask_until, end, ready_line, running
 from zerostate.cli.demo_chain import CONTRACT
 from zerostate.evidence.channel import decode_state
@@ -116,12 +116,6 @@ class Story:
             process.kill()
 
 
-def free_port():
-    """Return a port for a node that starts more than once, where it is known."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 @contextmanager
 def chain_of(story):
     funded = [w for name in ("alice", "bob") for w in ("--fund", f"{name}-data")]
@@ -141,10 +135,11 @@ def chain_of(story):
 def story(tmp_path):
     """Give the directory, with a chain that runs and a key that is encrypted."""
     story = Story(tmp_path)
-    with chain_of(story):
+    # Alice starts more than once, where she is known.
+    with held_ports(1) as [port], chain_of(story):
         story.save(
             "alice",
-            listen=[f"/ip4/127.0.0.1/tcp/{free_port()}"],
+            listen=[f"/ip4/127.0.0.1/tcp/{port}"],
             payment_passphrase_file="passphrase",
             **story.paid,
         )

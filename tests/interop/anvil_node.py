@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from held_ports import held_ports
 from requirements import REQUIRED_VARIABLE
 
 FOLDER: Final = Path(__file__).with_name("anvil")
@@ -38,20 +39,18 @@ def anvil_program() -> Path:
 @contextmanager
 def running_anvil(program: Path, *arguments: str) -> Iterator[str]:
     """Run anvil on a free port inside the block; its address is given."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [program, "--port", str(port), "--accounts", "1", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait(10)
+    with held_ports(1) as [port]:
+        process = subprocess.Popen(
+            [program, "--port", str(port), "--accounts", "1", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait_for(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait(10)
 
 
 def _wait_for(port: int, process: subprocess.Popen) -> None:

@@ -1,17 +1,17 @@
 """Many peers as many processes, and a stack that takes their spans."""
 
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from held_ports import held_ports
 from processes.peer_process import (
     PeerPlan,
     PeerProcess,
@@ -269,10 +269,15 @@ def network_of(
             and tells how it is.
         settings_of: Further settings of a peer, for which all peer ids must be known.
     """
-    with _maybe_stack(directory, wanted=with_stack) as stack:
+    with (
+        _maybe_stack(directory, wanted=with_stack) as stack,
+        held_ports(len(plans) if kept else 0) as ports,
+    ):
         peers = [_prepare(plan, directory) for plan in plans]
         endpoint = stack.ready["otlp_http"] if stack else "127.0.0.1:9"
-        settings = dict(_kept(peers)) if kept else {peer.name: {} for peer in peers}
+        settings = (
+            dict(_kept(peers, ports)) if kept else {peer.name: {} for peer in peers}
+        )
         configs = {
             peer.name: {
                 "service_name": peer.name,
@@ -322,8 +327,10 @@ def _prepare(plan: PeerPlan, directory: Path) -> PeerProcess:
     return PeerProcess(plan, load_or_create(own / "identity.key").peer_id, own)
 
 
-def _kept(peers: Sequence[PeerProcess]) -> Iterator[tuple[str, dict[str, Any]]]:
-    listen = [f"/ip4/127.0.0.1/tcp/{port}" for port in free_ports(len(peers))]
+def _kept(
+    peers: Sequence[PeerProcess], ports: Sequence[int]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    listen = [f"/ip4/127.0.0.1/tcp/{port}" for port in ports]
     addresses = [
         f"{address}/p2p/{peer.peer_id}"
         for address, peer in zip(listen, peers, strict=True)
@@ -338,15 +345,6 @@ def _kept(peers: Sequence[PeerProcess]) -> Iterator[tuple[str, dict[str, Any]]]:
                 "p2p": {"redial_cap_s": REDIAL_CAP_S},
             },
         )
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback that nobody has now."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @contextmanager

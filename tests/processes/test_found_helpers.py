@@ -2,7 +2,8 @@
 
 import pytest
 
-from processes.network_of_processes import free_ports, network_of, wait_until
+from held_ports import held_ports
+from processes.network_of_processes import network_of, wait_until
 from processes.peer_process import PeerPlan
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -43,10 +44,12 @@ def is_listed(network):
 
 
 def test_the_executor_is_looked_up_dialled_and_paid(tmp_path):
-    [port] = free_ports(1)
-    with network_of(
-        PLANS, tmp_path, topology="none", settings_of=settings_on(port)
-    ) as network:
+    with (
+        held_ports(1) as [port],
+        network_of(
+            PLANS, tmp_path, topology="none", settings_of=settings_on(port)
+        ) as network,
+    ):
         executor, requester = network["executor"], network["requester"]
         wait_until(lambda: requester.connected() == 1, "the requester knows the relay")
         wait_until(lambda: is_listed(network), "the executor listed", timeout_s=30.0)

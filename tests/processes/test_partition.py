@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from processes.network_of_processes import free_ports, network_of, wait_until
+from held_ports import held_ports
+from processes.network_of_processes import network_of, wait_until
 from processes.partition import may_use_namespaces, namespaces, proxies
 from processes.peer_process import PeerPlan
 
@@ -34,12 +35,11 @@ def made(kind):
         yield halves
 
 
-def plans_for(halves):
+def plans_for(halves, ports):
     """Return plans of peers that stay connected with all others by themselves.
 
     Each dials those before it, through whatever lies between the halves.
     """
-    ports = free_ports(len(HALVES))
     return [
         PeerPlan(
             f"{'executor' if capabilities else 'requester'}-{half}",
@@ -54,7 +54,7 @@ def plans_for(halves):
         for number, (half, capabilities) in enumerate(
             zip(HALVES, CAPABILITIES, strict=True)
         )
-    ], ports
+    ]
 
 
 def bootstrap_of(number, peers, halves, ports):
@@ -67,18 +67,20 @@ def bootstrap_of(number, peers, halves, ports):
 
 @pytest.mark.parametrize("kind", ["namespaces", "proxies"])
 def test_two_halves_work_on_alone_and_together_again_once_healed(tmp_path, kind):
-    with made(kind) as halves:
-        plans, ports = plans_for(halves)
-        with network_of(
-            plans,
+    with (
+        made(kind) as halves,
+        held_ports(len(HALVES)) as ports,
+        network_of(
+            plans_for(halves, ports),
             tmp_path,
             with_stack=False,
             kept=True,
             settings_of=lambda number, peers: bootstrap_of(
                 number, peers, halves, ports
             ),
-        ) as network:
-            run_across_the_halves(network, halves)
+        ) as network,
+    ):
+        run_across_the_halves(network, halves)
 
 
 def run_across_the_halves(network, halves):

@@ -2,12 +2,8 @@
 
 import pytest
 
-from processes.network_of_processes import (
-    ProcessNetwork,
-    free_ports,
-    network_of,
-    wait_until,
-)
+from held_ports import held_ports
+from processes.network_of_processes import ProcessNetwork, network_of, wait_until
 from processes.peer_process import PeerPlan
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -30,16 +26,19 @@ HEARD_WITHIN_S = 6.0
 @pytest.fixture(scope="module")
 def network(tmp_path_factory) -> ProcessNetwork:
     """A relay with a port of its own, and two peers that are reached only through it."""
-    listen = f"/ip4/127.0.0.1/tcp/{free_ports(1)[0]}"
-
-    def settings(number, peers):
-        relay = f"{listen}/p2p/{peers[0].peer_id}"
-        return {"relays": [relay]} if number else {"listen": [listen]}
-
     directory = tmp_path_factory.mktemp("net")
-    with network_of(PLANS, directory, topology="none", settings_of=settings) as network:
-        wait_reachable(network)
-        yield network
+    with held_ports(1) as [port]:
+        listen = f"/ip4/127.0.0.1/tcp/{port}"
+
+        def settings(number, peers):
+            relay = f"{listen}/p2p/{peers[0].peer_id}"
+            return {"relays": [relay]} if number else {"listen": [listen]}
+
+        with network_of(
+            PLANS, directory, topology="none", settings_of=settings
+        ) as network:
+            wait_reachable(network)
+            yield network
 
 
 def wait_reachable(network):

@@ -1,7 +1,6 @@
 """Reaching a chain: nodes that fail, restarts, and a chain that goes back."""
 
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ import trio
 
 from chain_world import config
 from devchain_process import Client
+from held_ports import held_ports
 from zerostate.clock import SystemClock
 from zerostate.errors import (
     ChainError,
@@ -30,10 +30,10 @@ KEY = EthKey(b"\x0c" * 32)
 NOBODY = EthAddress("0x" + "44" * 20)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture
+def port():
+    with held_ports(1) as [port]:
+        yield port
 
 
 @contextmanager
@@ -110,9 +110,9 @@ async def test_what_is_not_a_node_is_unreachable(tmp_path, status, body):
     assert "key-of-mine" not in str(caught.value)
 
 
-async def test_a_node_that_is_not_there_is_unreachable(tmp_path):
+async def test_a_node_that_is_not_there_is_unreachable(tmp_path, port):
     with pytest.raises(ChainUnreachableError, match="ConnectionError"):
-        await open_and_leave(f"http://127.0.0.1:{free_port()}", tmp_path)
+        await open_and_leave(f"http://127.0.0.1:{port}", tmp_path)
 
 
 async def test_a_node_that_does_not_answer_is_given_up(tmp_path):
@@ -168,8 +168,8 @@ async def test_a_deposit_is_trusted_only_when_it_is_deep_enough(world, tmp_path)
     assert (await reader.channel(terms.channel_id, depth=2)).deposit_payer == 1000
 
 
-async def test_a_chain_that_went_back_is_noticed(tmp_path):
-    port, db, saved = free_port(), tmp_path / "chain.db", tmp_path / "saved.db"
+async def test_a_chain_that_went_back_is_noticed(tmp_path, port):
+    db, saved = tmp_path / "chain.db", tmp_path / "saved.db"
     with embedded_chain(db, port) as url:
         async with open_chain(config(url, tmp_path / "peer"), KEY) as chain:
             first = await chain.transfer(NOBODY, Minor(1))

@@ -1,6 +1,5 @@
 """Peers that hand their states to a watchtower, all on a chain in memory."""
 
-import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -8,6 +7,7 @@ import trio
 import trio.testing
 
 from chain_parties import FUNDS, WINDOW_S, MemoryWorld
+from held_ports import held_ports
 from memory_chain import CONTRACT, MemoryChain
 from zerostate.errors import ConfigError
 from zerostate.evidence.ethereum import EthKey
@@ -29,8 +29,8 @@ def world(tmp_path):
 
 @pytest.fixture
 def port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+    with held_ports(1) as [port]:
+        yield port
 
 
 @asynccontextmanager
