@@ -33,7 +33,7 @@ from zerostate.errors import (
 )
 from zerostate.stack import default_data_dir
 
-STORY_LIMIT_S: Final = 180.0
+STORY_LIMIT_S: Final = 240.0
 """Longest time from the start to the result, in seconds: above the sum of all limits
 within, so that it ends only what hangs for a reason nobody thought of."""
 

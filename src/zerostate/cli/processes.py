@@ -15,9 +15,10 @@ from zerostate.cli.failures import ReportedError
 from zerostate.cli.process_log import ProcessLog
 from zerostate.errors import ProcessError
 
-START_TIMEOUT_S: Final = 20.0
-"""Longest wait for a process's ready line, in seconds: four processes that share two
-cold cores with somebody else's work take some seconds."""
+START_TIMEOUT_S: Final = 60.0
+"""Longest wait for a process's ready line, in seconds. Five processes that start at once
+take 7 s of a core; a machine with other work may give them a quarter of one. A process
+that ends before it is ready is noticed at once."""
 
 CLIENT_GRACE_S: Final = 5.0
 """How long a process may drain after SIGTERM, in seconds, before it is killed."""
