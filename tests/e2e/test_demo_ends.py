@@ -10,6 +10,7 @@ import time
 import urllib.request
 
 import pytest
+import wasmtime
 
 from e2e.demo_process import REPOSITORY, TASKS, demo, span_named
 from zerostate.cli.processes import CLIENT_GRACE_S
@@ -17,6 +18,16 @@ from zerostate.cli.processes import CLIENT_GRACE_S
 pytestmark = pytest.mark.e2e
 
 LOOP = str(TASKS / "loop.wasm")
+
+COUNTS = """(module
+  (memory (export "memory") 1)
+  (func (export "_start") (local $n i32)
+    (local.set $n (i32.const 800000000))
+    (loop $again
+      (br_if $again
+        (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))
+"""
+"""Ends well, after some two seconds: long enough to kill somebody meanwhile."""
 
 
 def test_a_peer_killed_in_the_middle_of_its_task_is_told_with_all_it_had_sent(tmp_path):
@@ -89,7 +100,9 @@ def test_nobody_works_where_the_chain_has_died(tmp_path):
 
 
 def test_a_chain_that_dies_later_fails_the_payment_and_not_the_task(tmp_path):
-    with demo(tmp_path, "--once", "--json") as running:
+    module = tmp_path / "counts.wasm"
+    module.write_bytes(wasmtime.wat2wasm(COUNTS))
+    with demo(tmp_path, "--once", "--json", "--module", str(module)) as running:
         running.wait_for("took task")
         os.kill(running.pid_of("chain"), signal.SIGKILL)
         code, out = running.finish()
