@@ -12,7 +12,7 @@ from processes.accounting import (
 from processes.network_of_processes import network_of
 from processes.peer_process import PeerPlan
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 TASKS = 20
 MEMBERS = 2
