@@ -47,16 +47,19 @@ class Demo:
         return self.process.wait(LIMIT_S), out
 
     def pid_of(self, service: str) -> int:
-        """Return the pid of a peer, as progress told it."""
-        for line in self.progress:
+        """Return the pid of a peer, as progress told it last.
+
+        A demo whose port was taken after its look at it starts all its processes anew.
+        """
+        for line in reversed(self.progress):
             if found := re.search(rf" {service} is ready \(pid (\d+)", line):
                 return int(found.group(1))
         raise AssertionError(f"{service} was not ready:\n{''.join(self.progress)}")
 
     def ui(self) -> str:
-        """Return the page's address, as progress told it."""
-        [line] = [line for line in self.progress if " stack is ready " in line]
-        return line.split()[-1].rstrip(")")
+        """Return the page's address, as progress told it last; see `pid_of`."""
+        lines = [line for line in self.progress if " stack is ready " in line]
+        return lines[-1].split()[-1].rstrip(")")
 
     def processes_left(self) -> list[str]:
         """Return the command lines of processes that this demo started and left."""

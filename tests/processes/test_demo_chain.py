@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from held_ports import held_ports
 from zerostate.cli.chain_process import FUNDS_WEI
 from zerostate.cli.demo_chain import WINDOW_S, chain_settings, chain_spec
 from zerostate.cli.failures import ReportedError
-from zerostate.cli.ports import choose_ports
 from zerostate.cli.processes import Supervisor
 from zerostate.evidence.channel import ChannelTerms
 from zerostate.ids import PeerId
@@ -45,9 +45,8 @@ def test_a_peer_opens_a_channel_at_once_with_the_settings_it_is_given(tmp_path):
     payer, payee = peer_dirs(tmp_path)
     # One key is there before the chain, and one is made by it.
     early = load_or_create_key(payer / KEY_FILE)
-    port = choose_ports().chain
 
-    async def open_channel():
+    async def open_channel(port):
         settings = chain_settings(port)["chain"]
         config, key = (
             chain_config(settings, payer),
@@ -80,13 +79,14 @@ def test_a_peer_opens_a_channel_at_once_with_the_settings_it_is_given(tmp_path):
             await chain.confirm(sent)
             return await chain.channel(terms.channel_id)
 
-    async def story():
+    async def story(port):
         async with supervised() as supervisor:
             process = await supervisor.start(chain_spec(tmp_path, port, [payer, payee]))
             assert process.ready["url"] == f"http://127.0.0.1:{port}"
-            return await asyncio.to_thread(trio.run, open_channel)
+            return await asyncio.to_thread(trio.run, open_channel, port)
 
-    channel = asyncio.run(story())
+    with held_ports(1) as [port]:
+        channel = asyncio.run(story(port))
 
     assert channel.status is ChannelStatus.OPEN
     assert channel.deposit_payer == 10**9
