@@ -205,12 +205,13 @@ class ProcessNetwork:
             self.flush()
             before = self.stack.get("/api/zs/ledger")["storedSpans"]
             stored = StoredTraces.read(self.stack)
-            quiet = before == self.stack.get("/api/zs/ledger")["storedSpans"]
+            books = self.stack.get("/api/zs/ledger")
+            quiet = before == books["storedSpans"]
             late = time.monotonic() > deadline_s
             whole = not any(trace.unexplained_orphans(lost) for trace in stored)
             if late or (quiet and whole):
                 if quiet:
-                    assert_books_balance(self.stack, stored)
+                    assert_books_balance(books, stored)
                 return stored
             time.sleep(QUIET_POLL_S)
 
