@@ -105,6 +105,11 @@ def compiler_of(runner):
     return compiler
 
 
+@pytest.fixture(name="compiler_of")
+def compiler_of_fixture():
+    return compiler_of
+
+
 @pytest.fixture
 def compiler_pid():
     return lambda runner: compiler_of(runner).pid

@@ -200,7 +200,7 @@ async def test_a_task_that_outlives_its_runner_starts_no_other_worker(
 
 @pytest.mark.parametrize("is_compiled", [True, False])
 async def test_a_task_that_waits_when_its_runner_closes_is_given_no_worker(
-    bench, worker_pids, compiler_pid, is_compiled
+    bench, worker_pids, compiler_of, is_compiled
 ):
     running = bench.when_ended("execution.wasm.instantiate")
     failures = {}
@@ -219,8 +219,12 @@ async def test_a_task_that_waits_when_its_runner_closes_is_given_no_worker(
                     running = bench.when_ended("execution.wasm.instantiate")
                 nursery.start_soon(run, runner, "loop")
                 await running.wait()
-                os.kill(compiler_pid(runner), signal.SIGSTOP)
+                compiler = compiler_of(runner)
+                os.kill(compiler.pid, signal.SIGSTOP)
                 nursery.start_soon(run, runner, "word_count")
+                # That all tasks are blocked does not say that it has got there.
+                while compiler.is_idle and not is_compiled:
+                    await trio.lowlevel.checkpoint()
                 await trio.testing.wait_all_tasks_blocked()
 
     assert failures.keys() == {"loop", "word_count"}
