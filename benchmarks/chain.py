@@ -22,7 +22,8 @@ from pathlib import Path
 import trio
 
 from zerostate.errors import TransactionRevertedError
-from zerostate.evidence.channel import ChannelTerms, ChannelUpdate, state_digest
+from zerostate.evidence.channel import ChannelTerms, state_digest
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import EthKey
 from zerostate.ids import PeerId
 from zerostate.payment.chain import Chain, ChainConfig, TxHash

@@ -27,7 +27,6 @@ from typing import Any, Self
 from zerostate.evidence.binding import make_binding
 from zerostate.evidence.channel import (
     ChannelTerms,
-    ChannelUpdate,
     SignedState,
     encode_state,
     encode_terms,
@@ -35,6 +34,7 @@ from zerostate.evidence.channel import (
     verify_cosigned,
     with_payee,
 )
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthKey, recover
 from zerostate.evidence.identity import Identity
 from zerostate.ids import TaskId

@@ -11,7 +11,8 @@ import trio
 
 from chain_backends import Backend
 from zerostate.errors import TransactionRevertedError
-from zerostate.evidence.channel import ChannelTerms, ChannelUpdate, state_digest
+from zerostate.evidence.channel import ChannelTerms, state_digest
+from zerostate.evidence.channel_update import ChannelUpdate, payment_hash
 from zerostate.evidence.ethereum import EthAddress, EthKey, keccak256
 from zerostate.ids import PeerId, new_task_id
 from zerostate.payment.chain import Chain, ChainConfig, TxHash, TxReceipt
@@ -21,7 +22,6 @@ from zerostate.payment.contract import (
     FinalState,
     Withdrawal,
     close_digest,
-    payment_hash,
     peer_hash,
     signing,
     withdrawal_digest,

@@ -15,7 +15,6 @@ from zerostate.cli.query import QueryClient
 from zerostate.cli.trace_verify import VerifiedTrace, read_story, verify_story
 from zerostate.evidence.channel import (
     ChannelTerms,
-    ChannelUpdate,
     SignedState,
     decode_state,
     encode_state,
@@ -23,6 +22,7 @@ from zerostate.evidence.channel import (
     open_terms,
     state_digest,
 )
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import EthKey
 from zerostate.evidence.receipt import Receipt, open_receipt
 from zerostate.execution.examples import sha256_module

@@ -8,7 +8,6 @@ from memory_chain import CHAIN_ID, CONTRACT, Blocks, MemoryChain
 from zerostate.evidence.binding import make_binding
 from zerostate.evidence.channel import (
     ChannelTerms,
-    ChannelUpdate,
     SignedState,
     decode_state,
     encode_state,
@@ -16,6 +15,7 @@ from zerostate.evidence.channel import (
     state_digest,
     with_payee,
 )
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import EthAddress, EthKey
 from zerostate.evidence.identity import Identity
 from zerostate.ids import new_task_id

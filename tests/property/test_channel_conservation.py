@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 )
 
 from devchain_process import signed
-from zerostate.evidence.channel import ChannelTerms, ChannelUpdate, state_digest
+from zerostate.evidence.channel import ChannelTerms, state_digest
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import EthAddress, EthKey, address_bytes
 from zerostate.ids import PeerId
 from zerostate.payment._web3.abi import ContractAbi

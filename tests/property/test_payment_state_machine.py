@@ -20,12 +20,11 @@ from zerostate.errors import (
 )
 from zerostate.evidence.binding import make_binding
 from zerostate.evidence.channel import (
-    OPENING,
     ChannelTerms,
-    ChannelUpdate,
     state_digest,
     with_payee,
 )
+from zerostate.evidence.channel_update import OPENING, ChannelUpdate
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthKey, recover
 from zerostate.evidence.identity import Identity
 from zerostate.ids import TaskId

@@ -13,10 +13,10 @@ Why this shape:
 
 * ``nonce`` and ``net`` (total paid, payer to payee) are all that the contract has to
   understand: later deposits never invalidate a signed state.
-* ``Payment`` ties the state to one task and the SHA-256 of its receipt. It is a nested
-  struct because EIP-712 encodes it as one word: the contract passes it on unread,
-  while a wallet shows it in full. ``amount`` makes each state tell by itself what it
-  paid.
+* ``Payment`` ties the state to a task and the SHA-256 of its receipt, or to several
+  (`zerostate.evidence.channel_update`). It is a nested struct because EIP-712 encodes it
+  as one word: the contract passes it on unread, while a wallet shows it in full.
+  ``amount`` makes each state tell by itself what it paid.
 * A final state (cooperative close) and a withdrawal are other struct types
   (`zerostate.payment.contract`) rather than flags, so that no running state can ever be
   taken for one.
@@ -34,6 +34,14 @@ from google.protobuf.message import DecodeError
 from zerostate.errors import EnvelopeError, EvidenceError, SignatureError
 from zerostate.evidence import channel_pb2 as pb
 from zerostate.evidence.binding import verify_binding
+from zerostate.evidence.channel_update import (
+    MAX_AMOUNT,
+    PAYMENT_FIELDS,
+    ChannelUpdate,
+    TaskPayment,
+    check_update,
+    payment_hash,
+)
 from zerostate.evidence.ethereum import (
     EthAddress,
     RecoveredSignature,
@@ -49,15 +57,8 @@ from zerostate.units import Minor
 MAX_STATE_BYTES: Final = 4096
 """Largest signed state looked at; they have about 1 KiB. What an event may carry."""
 
-MAX_AMOUNT: Final = (1 << 63) - 1
-"""Largest deposit, total and nonce: the largest integer of SQLite and of an OTLP
-attribute. The signed type is wider (int256), so raising it breaks no signature."""
-
 SALT_BYTES: Final = 32
 """Length of a channel's salt; random, so that no two channels share an id."""
-
-RECEIPT_HASH_BYTES: Final = 32
-"""Length of a SHA-256."""
 
 EIP712_NAME: Final = "ZeroState Channel"
 """Name in the signed domain."""
@@ -69,11 +70,9 @@ _DOMAIN_TYPE: Final = keccak256(
     b"EIP712Domain(string name,string version,"
     b"uint256 chainId,address verifyingContract)"
 )
-_PAYMENT_FIELDS: Final = b"Payment(string taskId,bytes32 receiptHash,uint256 amount)"
-_PAYMENT_TYPE: Final = keccak256(_PAYMENT_FIELDS)
 _STATE_TYPE: Final = keccak256(
     b"ChannelState(bytes32 channelId,uint64 nonce,int256 net,Payment payment)"
-    + _PAYMENT_FIELDS
+    + PAYMENT_FIELDS
 )
 _CHANNEL_TYPE: Final = keccak256(
     b"Channel(uint256 chainId,address verifyingContract,address payer,"
@@ -84,8 +83,6 @@ _VERSION_HASH: Final = keccak256(EIP712_VERSION.encode())
 _WORD_BYTES: Final = 32
 _TERMS_TAG: Final = b"\x0a"
 """What an encoded state with terms begins with: field 1, of bytes."""
-
-_NOTHING: Final = Minor(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +116,6 @@ class ChannelTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelUpdate:
-    """What one state of a channel says; the part that is signed."""
-
-    nonce: int
-    """0 opens the channel; each payment is one more."""
-
-    net: Minor
-    """Paid in total, this state's payment included."""
-
-    task_id: TaskId | None = None
-    """The task that this state pays for; None in state 0."""
-
-    receipt_sha256: str = ""
-    """SHA-256 of the task's signed receipt, hex; empty in state 0."""
-
-    amount: Minor = _NOTHING
-    """What was paid for its task so far, this state included; 0 in state 0."""
-
-
-OPENING: Final = ChannelUpdate(nonce=0, net=_NOTHING)
-"""The state that opens every channel."""
-
-
-@dataclass(frozen=True, slots=True)
 class SignedState:
     """A state as it travels and is stored; nothing about it is verified yet."""
 
@@ -162,6 +135,23 @@ class ChannelStateEvidence:
     channel_id: ChannelId
     terms: ChannelTerms
     update: ChannelUpdate
+
+    def for_task(self, task_id: TaskId) -> "ChannelStateEvidence":
+        """Return what it proves of one of the tasks that it pays for.
+
+        Itself if it does not pay for that task, or for no other.
+        """
+        found = self.update.payment_of(task_id)
+        if found is None or not self.update.others:
+            return self
+        update = ChannelUpdate(
+            self.update.nonce,
+            self.update.net,
+            found.task_id,
+            found.receipt_sha256,
+            found.amount,
+        )
+        return replace(self, update=update)
 
     @property
     def balance_payer(self) -> Minor:
@@ -184,18 +174,12 @@ def state_digest(terms: ChannelTerms, update: ChannelUpdate) -> bytes:
 def _state_digest(
     chain_id: int, contract: EthAddress, channel_id: ChannelId, update: ChannelUpdate
 ) -> bytes:
-    payment = keccak256(
-        _PAYMENT_TYPE
-        + keccak256((update.task_id or "").encode())
-        + (bytes.fromhex(update.receipt_sha256) or bytes(_WORD_BYTES))
-        + _word(update.amount)
-    )
     state = keccak256(
         _STATE_TYPE
         + bytes.fromhex(channel_id[2:])
         + _word(update.nonce)
         + _word(update.net)
-        + payment
+        + payment_hash(update)
     )
     return keccak256(b"\x19\x01" + _domain_separator(chain_id, contract) + state)
 
@@ -273,6 +257,14 @@ def encode_state(state: SignedState) -> bytes:
         amount=update.amount,
         payer_signature=state.payer_signature,
         payee_signature=state.payee_signature,
+        others=[
+            pb.TaskPayment(
+                task_id=one.task_id,
+                receipt_sha256=bytes.fromhex(one.receipt_sha256),
+                amount=one.amount,
+            )
+            for one in update.others
+        ],
     ).SerializeToString(deterministic=True)
 
 
@@ -293,10 +285,11 @@ def decode_state(data: bytes) -> SignedState:
             task_id=parse_task_id(message.task_id) if message.task_id else None,
             receipt_sha256=message.receipt_sha256.hex(),
             amount=Minor(message.amount),
+            others=_others(message),
         )
     except (DecodeError, ValueError) as exc:
         raise EvidenceError(f"not a channel state: {exc}") from exc
-    _check_update(update)
+    check_update(update)
     return SignedState(
         message.terms, update, message.payer_signature, message.payee_signature
     )
@@ -355,17 +348,13 @@ def _check_signer(
     return recovered
 
 
-def _check_update(update: ChannelUpdate) -> None:
-    if max(update.nonce, update.net, update.amount) > MAX_AMOUNT:
-        raise EvidenceError("a number in the channel state is above 2^63 - 1")
-    if update.nonce == 0:
-        if update != OPENING:
-            raise EvidenceError("state 0 opens a channel and cannot pay")
-        return
-    if update.task_id is None or not 0 < update.amount <= update.net:
-        raise EvidenceError("a state after state 0 pays an amount for a task")
-    if len(update.receipt_sha256) != 2 * RECEIPT_HASH_BYTES:
-        raise EvidenceError("the state names no receipt (a SHA-256)")
+def _others(message: pb.SignedState) -> tuple[TaskPayment, ...]:
+    return tuple(
+        TaskPayment(
+            parse_task_id(one.task_id), one.receipt_sha256.hex(), Minor(one.amount)
+        )
+        for one in message.others
+    )
 
 
 @lru_cache(maxsize=16)

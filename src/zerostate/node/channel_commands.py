@@ -7,7 +7,7 @@ from typing import Final, final
 import trio
 
 from zerostate.errors import InvalidQueryError
-from zerostate.evidence.channel import MAX_AMOUNT
+from zerostate.evidence.channel_update import MAX_AMOUNT
 from zerostate.ids import ChannelId, parse_channel_id
 from zerostate.node.control import Method, Params
 from zerostate.node.params import flag, text, whole_number

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zerostate.errors import ConfigError
-from zerostate.evidence.channel import MAX_AMOUNT
+from zerostate.evidence.channel_update import MAX_AMOUNT
 from zerostate.evidence.identity import parse_peer_id
 from zerostate.execution.config import (
     MAX_COMPILE_TIMEOUT_S,

@@ -17,10 +17,11 @@ from zerostate.errors import (
     TransactionRevertedError,
     WireError,
 )
+from zerostate.evidence.channel_update import payment_hash
 from zerostate.ids import ChannelId, PeerId
 from zerostate.payment import agreeing, wire
 from zerostate.payment.chain import ChannelStatus
-from zerostate.payment.contract import CosignedState, FinalState, payment_hash
+from zerostate.payment.contract import CosignedState, FinalState
 from zerostate.payment.lifecycle import Phase, SignedFinal
 from zerostate.payment.means import Held, Means
 from zerostate.payment.model import Settlement

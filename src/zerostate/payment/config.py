@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from zerostate.errors import ConfigError
-from zerostate.evidence.channel import MAX_AMOUNT
+from zerostate.evidence.channel_update import MAX_AMOUNT
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthAddress
 from zerostate.payment.chain.config import LOCAL_CHAIN_ID, ChainConfig
 from zerostate.payment.tower_address import tower_url_problem

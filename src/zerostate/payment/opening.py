@@ -5,13 +5,13 @@ from typing import Final, final
 
 from zerostate.errors import InsufficientBalanceError, PaymentError, RemoteError
 from zerostate.evidence.channel import (
-    OPENING,
     SALT_BYTES,
     ChannelTerms,
     decode_state,
     open_terms,
     with_payee,
 )
+from zerostate.evidence.channel_update import OPENING
 from zerostate.ids import ChannelId, PeerId
 from zerostate.payment import wire
 from zerostate.payment.funding import Funding

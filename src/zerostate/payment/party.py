@@ -5,11 +5,8 @@ from typing import Self
 
 from zerostate.errors import PaymentError
 from zerostate.evidence.binding import make_binding
-from zerostate.evidence.channel import (
-    ChannelTerms,
-    ChannelUpdate,
-    state_digest,
-)
+from zerostate.evidence.channel import ChannelTerms, state_digest
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import EthKey, RecoveredSignature
 from zerostate.evidence.identity import Identity
 from zerostate.ids import PeerId

@@ -18,15 +18,14 @@ from zerostate.errors import (
     StaleStateError,
 )
 from zerostate.evidence.channel import (
-    OPENING,
     ChannelTerms,
-    ChannelUpdate,
     SignedState,
     decode_state,
     open_terms,
     state_digest,
     with_payee,
 )
+from zerostate.evidence.channel_update import OPENING, ChannelUpdate
 from zerostate.evidence.ethereum import recover
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment import wire

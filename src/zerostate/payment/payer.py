@@ -12,7 +12,8 @@ from zerostate.errors import (
     PriceError,
     RemoteError,
 )
-from zerostate.evidence.channel import ChannelUpdate, decode_state
+from zerostate.evidence.channel import decode_state
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.ids import ChannelId, TaskId
 from zerostate.payment import wire

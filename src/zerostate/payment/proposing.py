@@ -1,7 +1,8 @@
 """How the payer puts a state in flight and takes the payee's signature on it."""
 
 from zerostate.errors import SignatureError
-from zerostate.evidence.channel import ChannelUpdate, SignedState, state_digest
+from zerostate.evidence.channel import SignedState, state_digest
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import recover
 from zerostate.payment.party import Party
 from zerostate.payment.state import (

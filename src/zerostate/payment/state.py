@@ -24,12 +24,8 @@ from zerostate.errors import (
     SignatureError,
     StaleStateError,
 )
-from zerostate.evidence.channel import (
-    OPENING,
-    ChannelTerms,
-    ChannelUpdate,
-    state_digest,
-)
+from zerostate.evidence.channel import ChannelTerms, state_digest
+from zerostate.evidence.channel_update import OPENING, ChannelUpdate
 from zerostate.evidence.ethereum import EthAddress, RecoveredSignature
 from zerostate.ids import ChannelId, TaskId
 from zerostate.payment.lifecycle import Life, Phase

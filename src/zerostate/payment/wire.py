@@ -7,7 +7,8 @@ from typing import Final, Protocol, TypeVar
 from google.protobuf.message import DecodeError
 
 from zerostate.errors import WireError
-from zerostate.evidence.channel import MAX_AMOUNT, MAX_STATE_BYTES
+from zerostate.evidence.channel import MAX_STATE_BYTES
+from zerostate.evidence.channel_update import MAX_AMOUNT
 from zerostate.ids import ChannelId
 from zerostate.payment import messages_pb2 as pb
 from zerostate.payment.lifecycle import (

@@ -5,10 +5,7 @@ from dataclasses import replace
 import pytest
 
 from zerostate.cli.trace_evidence import MAX_TOLD
-from zerostate.evidence.channel import (
-    OPENING,
-    ChannelUpdate,
-)
+from zerostate.evidence.channel_update import OPENING, ChannelUpdate
 from zerostate.evidence.receipt import MAX_RECEIPT_BYTES
 from zerostate.semconv import attributes as attr
 from zerostate.units import Minor

@@ -6,13 +6,13 @@ import pytest
 
 from chain_world import PAYEE_PEER, WINDOW_S, refused
 from hostile_contract import call, deploy, open_as, send
-from zerostate.evidence.channel import ChannelUpdate, state_digest
+from zerostate.evidence.channel import state_digest
+from zerostate.evidence.channel_update import ChannelUpdate, payment_hash
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthKey
 from zerostate.payment.contract import (
     CosignedState,
     FinalState,
     close_digest,
-    payment_hash,
     peer_hash,
 )
 from zerostate.units import Minor

@@ -16,11 +16,8 @@ from zerostate.evidence.binding import (
     verify_binding,
 )
 from zerostate.evidence.channel import (
-    MAX_AMOUNT,
     MAX_STATE_BYTES,
-    OPENING,
     ChannelTerms,
-    ChannelUpdate,
     SignedState,
     decode_state,
     encode_state,
@@ -32,6 +29,7 @@ from zerostate.evidence.channel import (
     with_terms,
     without_terms,
 )
+from zerostate.evidence.channel_update import MAX_AMOUNT, OPENING, ChannelUpdate
 from zerostate.evidence.envelope import seal
 from zerostate.evidence.ethereum import (
     ZERO_ADDRESS,

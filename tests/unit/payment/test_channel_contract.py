@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from zerostate.evidence.channel import (
     ChannelTerms,
-    ChannelUpdate,
     SignedState,
     state_digest,
 )
+from zerostate.evidence.channel_update import ChannelUpdate, payment_hash
 from zerostate.evidence.ethereum import EthAddress, EthKey, keccak256
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment.contract import (
@@ -22,7 +22,6 @@ from zerostate.payment.contract import (
     Withdrawal,
     channel_contract,
     close_digest,
-    payment_hash,
     withdrawal_digest,
 )
 from zerostate.units import Minor

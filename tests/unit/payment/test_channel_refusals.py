@@ -23,7 +23,6 @@ from zerostate.errors import (
     WireError,
 )
 from zerostate.evidence.channel import (
-    ChannelUpdate,
     SignedState,
     decode_state,
     encode_state,
@@ -31,6 +30,7 @@ from zerostate.evidence.channel import (
     state_digest,
     verify_cosigned,
 )
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import EthKey
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.ids import new_channel_id, new_task_id

@@ -9,7 +9,6 @@ from zerostate.payment.contract.signing import CosignedState as CosignedState
 from zerostate.payment.contract.signing import FinalState as FinalState
 from zerostate.payment.contract.signing import Withdrawal as Withdrawal
 from zerostate.payment.contract.signing import close_digest as close_digest
-from zerostate.payment.contract.signing import payment_hash as payment_hash
 from zerostate.payment.contract.signing import peer_hash as peer_hash
 from zerostate.payment.contract.signing import withdrawal_digest as withdrawal_digest
 

@@ -11,9 +11,9 @@ from typing import Final
 from zerostate.evidence.channel import (
     EIP712_NAME,
     EIP712_VERSION,
-    ChannelUpdate,
     SignedState,
 )
+from zerostate.evidence.channel_update import payment_hash
 from zerostate.evidence.ethereum import EthAddress, keccak256
 from zerostate.ids import ChannelId, PeerId
 from zerostate.units import Minor
@@ -25,9 +25,6 @@ _WORD_BYTES: Final = 32
 _DOMAIN_TYPE: Final = keccak256(
     b"EIP712Domain(string name,string version,"
     b"uint256 chainId,address verifyingContract)"
-)
-_PAYMENT_TYPE: Final = keccak256(
-    b"Payment(string taskId,bytes32 receiptHash,uint256 amount)"
 )
 _CLOSE_TYPE: Final = keccak256(
     b"ChannelClose(bytes32 channelId,uint64 nonce,int256 net)"
@@ -92,16 +89,6 @@ class CosignedState:
     def known(cls, nonce: int, net: Minor = Minor(0)) -> "CosignedState":  # noqa: B008  # a NewType of an int
         """Return the state that the contract has recorded: it takes no signatures."""
         return cls(nonce, net, NO_PAYMENT, b"", b"")
-
-
-def payment_hash(update: ChannelUpdate) -> bytes:
-    """Return the hash of an update's Payment struct, 32 bytes."""
-    return keccak256(
-        _PAYMENT_TYPE
-        + keccak256((update.task_id or "").encode())
-        + (bytes.fromhex(update.receipt_sha256) or bytes(_WORD_BYTES))
-        + _word(update.amount)
-    )
 
 
 def peer_hash(peer_id: PeerId) -> bytes:
