@@ -23,7 +23,7 @@ import trio
 
 from zerostate.errors import TransactionRevertedError
 from zerostate.evidence.channel import ChannelTerms, state_digest
-from zerostate.evidence.channel_update import ChannelUpdate
+from zerostate.evidence.channel_update import ChannelUpdate, payment_hash
 from zerostate.evidence.ethereum import EthKey
 from zerostate.ids import PeerId
 from zerostate.payment.chain import Chain, ChainConfig, TxHash
@@ -34,7 +34,6 @@ from zerostate.payment.contract import (
     Withdrawal,
     channel_contract,
     close_digest,
-    payment_hash,
     peer_hash,
     withdrawal_digest,
 )

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from devchain_process import signed
 from zerostate.evidence.channel import ChannelTerms, state_digest
-from zerostate.evidence.channel_update import ChannelUpdate
+from zerostate.evidence.channel_update import ChannelUpdate, payment_hash
 from zerostate.evidence.ethereum import EthAddress, EthKey, address_bytes
 from zerostate.ids import PeerId
 from zerostate.payment._web3.abi import ContractAbi
@@ -32,7 +32,6 @@ from zerostate.payment.contract import (
     Withdrawal,
     channel_contract,
     close_digest,
-    payment_hash,
     peer_hash,
     withdrawal_digest,
 )

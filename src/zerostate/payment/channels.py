@@ -127,7 +127,8 @@ class ChannelManager(ChannelAnswers):
         At most once for a task, whatever happens: a payment for it that was begun is
         finished where it was begun, be it on another channel, with the same bytes; one
         that is agreed is returned again, without a span. The receipt is not opened
-        here; see `verify_payment`. Payments on one channel take turns.
+        here; see `verify_payment`. Payments on one channel take turns; those that wait
+        for theirs at the same time are paid by one state, up to `MAX_SHARED`.
 
         Raises:
             ChannelNotFoundError: No such channel in which we pay.
@@ -343,7 +344,8 @@ class ChannelManager(ChannelAnswers):
         row = await self._ledger.store.payment(task_id)
         if row is None or row.status != PaymentStatus.AGREED:
             return False
-        return decode_state(row.state).update.receipt_sha256 == receipt_sha256
+        paid = decode_state(row.state).update.payment_of(task_id)
+        return paid is not None and paid.receipt_sha256 == receipt_sha256
 
     async def view(self, channel_id: ChannelId) -> ChannelView:
         """Return what can be told of a channel.

@@ -1,7 +1,7 @@
 """Channel states, between the pure machine and the store."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -37,6 +37,11 @@ from zerostate.units import Minor
 MAX_IN_MEMORY: Final = 2048
 """Channels kept in memory, about 6 KB each. Those beyond are read, and their four
 signatures verified, each time they are used."""
+
+TraceContexts = Mapping[TaskId, str | None]
+"""W3C ``traceparent`` of the span that pays for each task."""
+
+_NO_CONTEXTS: Final[TraceContexts] = {}
 
 OnSaved = Callable[[ChannelState, ChannelRow], None]
 """Told of a channel, and of how it was made durable."""
@@ -115,16 +120,16 @@ class Ledger:
         *,
         interim: bool = False,
         paid: Minor = Minor(0),  # noqa: B008  # a NewType of an int
-        trace_context: str | None = None,
+        trace_contexts: TraceContexts = _NO_CONTEXTS,
     ) -> bytes:
-        """Make `state`, and the payment in its newest update, durable.
+        """Make `state`, and the payments in its newest update, durable.
 
         Args:
             state: The channel.
             role: Ours.
             interim: Whether the task that is paid goes on.
             paid: What earlier states have paid for it.
-            trace_context: Of the payment's span.
+            trace_contexts: Of each payment's span.
 
         Returns:
             The newest update's bytes: the proposal in flight, else the co-signed state.
@@ -136,32 +141,36 @@ class Ledger:
         newest = row.proposed or row.agreed
         if newest is None:
             raise ValueError(f"nobody has signed {state.channel_id} yet")
-        payment = _payment(
-            state, newest, interim=interim, paid=paid, trace_context=trace_context
+        payments = _payments(
+            state, newest, interim=interim, paid=paid, trace_contexts=trace_contexts
         )
-        await self._write(state, row, payment)
+        await self._write(state, row, payments)
         return newest
 
     async def keep(self, state: ChannelState, role: Role) -> None:
         """Make `state` durable where it is not about a payment: its life."""
-        await self._write(state, self._row(state, role), None)
+        await self._write(state, self._row(state, role), ())
 
     async def save_compared(self, state: ChannelState, role: Role) -> None:
         """As `save`, for a state that the other end knew and we had forgotten.
 
-        The payment in it is kept too, as far as we know nothing else of its task.
+        The payments in it are kept too, as far as we know nothing else of their tasks.
         """
         row = self._row(state, role)
-        payment = _payment(state, row.agreed or b"")
-        if payment is not None:
+        payments = []
+        for payment in _payments(state, row.agreed or b""):
             known = await self.store.payment(payment.task_id)
-            if known is not None:
-                payment = replace(payment, interim=known.interim, paid=known.paid)
-        await self._write_compared(state, row, payment)
+            if known is None:
+                payments.append(payment)
+            else:
+                payments.append(
+                    replace(payment, interim=known.interim, paid=known.paid)
+                )
+        await self._write_compared(state, row, payments)
 
     async def keep_compared(self, state: ChannelState, role: Role) -> None:
         """Note that both ends have compared their states, and ours is the newest."""
-        await self._write_compared(state, self._row(state, role), None)
+        await self._write_compared(state, self._row(state, role), ())
 
     async def refuse(
         self,
@@ -174,14 +183,14 @@ class Ledger:
         row = self._row(state, Role.PAYER)
         if row.proposed is None:
             raise ValueError(f"nothing is in flight on {state.channel_id}")
-        payment = _payment(
+        payments = _payments(
             state,
             row.proposed,
             status=PaymentStatus.REFUSED,
             interim=interim,
             paid=paid,
         )
-        await self._write(state, row, payment)
+        await self._write(state, row, payments)
 
     def agreed(self, state: ChannelState) -> bytes:
         """Return the newest co-signed state of an open channel, as bytes."""
@@ -203,12 +212,12 @@ class Ledger:
         return self._remember(restored(row), row)
 
     async def _write(
-        self, state: ChannelState, row: ChannelRow, payment: PaymentRow | None
+        self, state: ChannelState, row: ChannelRow, payments: Sequence[PaymentRow]
     ) -> None:
         before = self._forget(state.channel_id)
         await self.store.save(
             row,
-            payment,
+            *payments,
             now_unix_ns=self._clock.wall_ns(),
             with_life=before is None or before.row.life != row.life,
         )
@@ -216,10 +225,12 @@ class Ledger:
         self.on_saved(state, row)
 
     async def _write_compared(
-        self, state: ChannelState, row: ChannelRow, payment: PaymentRow | None
+        self, state: ChannelState, row: ChannelRow, payments: Sequence[PaymentRow]
     ) -> None:
         self._forget(state.channel_id)
-        await self.store.save_compared(row, payment, now_unix_ns=self._clock.wall_ns())
+        await self.store.save_compared(
+            row, *payments, now_unix_ns=self._clock.wall_ns()
+        )
         self._remember(state, row)
         self.on_saved(state, row)
 
@@ -303,30 +314,33 @@ def agreed_bytes(state: ChannelState) -> bytes:
     return _agreed_bytes(encode_terms(state.terms), state.agreed)
 
 
-def _payment(
+def _payments(
     state: ChannelState,
     newest: bytes,
     *,
     status: PaymentStatus | None = None,
     interim: bool = False,
     paid: Minor = Minor(0),  # noqa: B008  # a NewType of an int
-    trace_context: str | None = None,
-) -> PaymentRow | None:
+    trace_contexts: TraceContexts = _NO_CONTEXTS,
+) -> tuple[PaymentRow, ...]:
+    """Return what the newest update pays; `interim` and `paid` are of its one task."""
     signed = state.proposed or state.agreed
-    task_id: TaskId | None = signed.update.task_id if signed else None
-    if signed is None or task_id is None:
-        return None
+    if signed is None:
+        return ()
     if status is None:
         status = PaymentStatus.PROPOSED if state.proposed else PaymentStatus.AGREED
-    return PaymentRow(
-        task_id,
-        state.channel_id,
-        signed.update.nonce,
-        newest,
-        status,
-        trace_context,
-        interim,
-        paid,
+    return tuple(
+        PaymentRow(
+            one.task_id,
+            state.channel_id,
+            signed.update.nonce,
+            newest,
+            status,
+            trace_contexts.get(one.task_id),
+            interim,
+            paid,
+        )
+        for one in signed.update.payments
     )
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n zerostate/payment/messages.proto\x12\x14zerostate.payment.v1\"`\n\x0b\x43hannelOpen\x12\x10\n\x08proposal\x18\x01 \x01(\x0c\x12\x15\n\rdeposit_payee\x18\x02 \x01(\x04\x12\x10\n\x08window_s\x18\x03 \x01(\r\x12\x16\n\x0e\x65xpires_unix_s\x18\x04 \x01(\x04\"\x1e\n\rChannelOpened\x12\r\n\x05state\x18\x01 \x01(\x0c\"!\n\rPaymentUpdate\x12\x10\n\x08proposal\x18\x01 \x01(\x0c\" \n\x0fPaymentAccepted\x12\r\n\x05state\x18\x01 \x01(\x0c\"Z\n\nFinalState\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12\x0b\n\x03net\x18\x02 \x01(\x04\x12\x17\n\x0fpayer_signature\x18\x03 \x01(\x0c\x12\x17\n\x0fpayee_signature\x18\x04 \x01(\x0c\"\x8b\x01\n\x11PartialWithdrawal\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12\x0b\n\x03net\x18\x02 \x01(\x04\x12\x13\n\x0btotal_payer\x18\x03 \x01(\x04\x12\x13\n\x0btotal_payee\x18\x04 \x01(\x04\x12\x17\n\x0fpayer_signature\x18\x05 \x01(\x0c\x12\x17\n\x0fpayee_signature\x18\x06 \x01(\x0c\"#\n\rChannelFunded\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\"\'\n\x11\x43hannelFundedSeen\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\"V\n\x0c\x43hannelClose\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\x32\n\x08proposal\x18\x02 \x01(\x0b\x32 .zerostate.payment.v1.FinalState\"@\n\rChannelClosed\x12/\n\x05\x66inal\x18\x01 \x01(\x0b\x32 .zerostate.payment.v1.FinalState\"`\n\x0f\x43hannelWithdraw\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\x39\n\x08proposal\x18\x02 \x01(\x0b\x32\'.zerostate.payment.v1.PartialWithdrawal\"O\n\x10\x43hannelWithdrawn\x12;\n\nwithdrawal\x18\x01 \x01(\x0b\x32\'.zerostate.payment.v1.PartialWithdrawal\"\xc2\x01\n\x0e\x43hannelRequest\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\x37\n\x04wish\x18\x02 \x01(\x0e\x32).zerostate.payment.v1.ChannelRequest.Wish\x12\x10\n\x08to_payer\x18\x03 \x01(\x04\x12\x10\n\x08to_payee\x18\x04 \x01(\x04\"?\n\x04Wish\x12\x14\n\x10WISH_UNSPECIFIED\x10\x00\x12\x0e\n\nWISH_CLOSE\x10\x01\x12\x11\n\rWISH_WITHDRAW\x10\x02\"&\n\x10\x43hannelRequested\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\"0\n\x0b\x43hannelSync\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\r\n\x05state\x18\x02 \x01(\x0c\".\n\rChannelSynced\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x0e\n\x06\x65nding\x18\x02 \x01(\x08\"\x83\x01\n\x07Pending\x12\x31\n\x05\x66inal\x18\x01 \x01(\x0b\x32 .zerostate.payment.v1.FinalStateH\x00\x12=\n\nwithdrawal\x18\x02 \x01(\x0b\x32\'.zerostate.payment.v1.PartialWithdrawalH\x00\x42\x06\n\x04kindb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n zerostate/payment/messages.proto\x12\x14zerostate.payment.v1\"`\n\x0b\x43hannelOpen\x12\x10\n\x08proposal\x18\x01 \x01(\x0c\x12\x15\n\rdeposit_payee\x18\x02 \x01(\x04\x12\x10\n\x08window_s\x18\x03 \x01(\r\x12\x16\n\x0e\x65xpires_unix_s\x18\x04 \x01(\x04\"\x1e\n\rChannelOpened\x12\r\n\x05state\x18\x01 \x01(\x0c\"7\n\rPaymentUpdate\x12\x10\n\x08proposal\x18\x01 \x01(\x0c\x12\x14\n\x0ctraceparents\x18\x02 \x03(\t\" \n\x0fPaymentAccepted\x12\r\n\x05state\x18\x01 \x01(\x0c\"Z\n\nFinalState\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12\x0b\n\x03net\x18\x02 \x01(\x04\x12\x17\n\x0fpayer_signature\x18\x03 \x01(\x0c\x12\x17\n\x0fpayee_signature\x18\x04 \x01(\x0c\"\x8b\x01\n\x11PartialWithdrawal\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12\x0b\n\x03net\x18\x02 \x01(\x04\x12\x13\n\x0btotal_payer\x18\x03 \x01(\x04\x12\x13\n\x0btotal_payee\x18\x04 \x01(\x04\x12\x17\n\x0fpayer_signature\x18\x05 \x01(\x0c\x12\x17\n\x0fpayee_signature\x18\x06 \x01(\x0c\"#\n\rChannelFunded\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\"\'\n\x11\x43hannelFundedSeen\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\"V\n\x0c\x43hannelClose\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\x32\n\x08proposal\x18\x02 \x01(\x0b\x32 .zerostate.payment.v1.FinalState\"@\n\rChannelClosed\x12/\n\x05\x66inal\x18\x01 \x01(\x0b\x32 .zerostate.payment.v1.FinalState\"`\n\x0f\x43hannelWithdraw\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\x39\n\x08proposal\x18\x02 \x01(\x0b\x32\'.zerostate.payment.v1.PartialWithdrawal\"O\n\x10\x43hannelWithdrawn\x12;\n\nwithdrawal\x18\x01 \x01(\x0b\x32\'.zerostate.payment.v1.PartialWithdrawal\"\xc2\x01\n\x0e\x43hannelRequest\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\x37\n\x04wish\x18\x02 \x01(\x0e\x32).zerostate.payment.v1.ChannelRequest.Wish\x12\x10\n\x08to_payer\x18\x03 \x01(\x04\x12\x10\n\x08to_payee\x18\x04 \x01(\x04\"?\n\x04Wish\x12\x14\n\x10WISH_UNSPECIFIED\x10\x00\x12\x0e\n\nWISH_CLOSE\x10\x01\x12\x11\n\rWISH_WITHDRAW\x10\x02\"&\n\x10\x43hannelRequested\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\"0\n\x0b\x43hannelSync\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\r\n\x05state\x18\x02 \x01(\x0c\".\n\rChannelSynced\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x0e\n\x06\x65nding\x18\x02 \x01(\x08\"\x83\x01\n\x07Pending\x12\x31\n\x05\x66inal\x18\x01 \x01(\x0b\x32 .zerostate.payment.v1.FinalStateH\x00\x12=\n\nwithdrawal\x18\x02 \x01(\x0b\x32\'.zerostate.payment.v1.PartialWithdrawalH\x00\x42\x06\n\x04kindb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,35 +36,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANNELOPENED']._serialized_start=156
   _globals['_CHANNELOPENED']._serialized_end=186
   _globals['_PAYMENTUPDATE']._serialized_start=188
-  _globals['_PAYMENTUPDATE']._serialized_end=221
-  _globals['_PAYMENTACCEPTED']._serialized_start=223
-  _globals['_PAYMENTACCEPTED']._serialized_end=255
-  _globals['_FINALSTATE']._serialized_start=257
-  _globals['_FINALSTATE']._serialized_end=347
-  _globals['_PARTIALWITHDRAWAL']._serialized_start=350
-  _globals['_PARTIALWITHDRAWAL']._serialized_end=489
-  _globals['_CHANNELFUNDED']._serialized_start=491
-  _globals['_CHANNELFUNDED']._serialized_end=526
-  _globals['_CHANNELFUNDEDSEEN']._serialized_start=528
-  _globals['_CHANNELFUNDEDSEEN']._serialized_end=567
-  _globals['_CHANNELCLOSE']._serialized_start=569
-  _globals['_CHANNELCLOSE']._serialized_end=655
-  _globals['_CHANNELCLOSED']._serialized_start=657
-  _globals['_CHANNELCLOSED']._serialized_end=721
-  _globals['_CHANNELWITHDRAW']._serialized_start=723
-  _globals['_CHANNELWITHDRAW']._serialized_end=819
-  _globals['_CHANNELWITHDRAWN']._serialized_start=821
-  _globals['_CHANNELWITHDRAWN']._serialized_end=900
-  _globals['_CHANNELREQUEST']._serialized_start=903
-  _globals['_CHANNELREQUEST']._serialized_end=1097
-  _globals['_CHANNELREQUEST_WISH']._serialized_start=1034
-  _globals['_CHANNELREQUEST_WISH']._serialized_end=1097
-  _globals['_CHANNELREQUESTED']._serialized_start=1099
-  _globals['_CHANNELREQUESTED']._serialized_end=1137
-  _globals['_CHANNELSYNC']._serialized_start=1139
-  _globals['_CHANNELSYNC']._serialized_end=1187
-  _globals['_CHANNELSYNCED']._serialized_start=1189
-  _globals['_CHANNELSYNCED']._serialized_end=1235
-  _globals['_PENDING']._serialized_start=1238
-  _globals['_PENDING']._serialized_end=1369
+  _globals['_PAYMENTUPDATE']._serialized_end=243
+  _globals['_PAYMENTACCEPTED']._serialized_start=245
+  _globals['_PAYMENTACCEPTED']._serialized_end=277
+  _globals['_FINALSTATE']._serialized_start=279
+  _globals['_FINALSTATE']._serialized_end=369
+  _globals['_PARTIALWITHDRAWAL']._serialized_start=372
+  _globals['_PARTIALWITHDRAWAL']._serialized_end=511
+  _globals['_CHANNELFUNDED']._serialized_start=513
+  _globals['_CHANNELFUNDED']._serialized_end=548
+  _globals['_CHANNELFUNDEDSEEN']._serialized_start=550
+  _globals['_CHANNELFUNDEDSEEN']._serialized_end=589
+  _globals['_CHANNELCLOSE']._serialized_start=591
+  _globals['_CHANNELCLOSE']._serialized_end=677
+  _globals['_CHANNELCLOSED']._serialized_start=679
+  _globals['_CHANNELCLOSED']._serialized_end=743
+  _globals['_CHANNELWITHDRAW']._serialized_start=745
+  _globals['_CHANNELWITHDRAW']._serialized_end=841
+  _globals['_CHANNELWITHDRAWN']._serialized_start=843
+  _globals['_CHANNELWITHDRAWN']._serialized_end=922
+  _globals['_CHANNELREQUEST']._serialized_start=925
+  _globals['_CHANNELREQUEST']._serialized_end=1119
+  _globals['_CHANNELREQUEST_WISH']._serialized_start=1056
+  _globals['_CHANNELREQUEST_WISH']._serialized_end=1119
+  _globals['_CHANNELREQUESTED']._serialized_start=1121
+  _globals['_CHANNELREQUESTED']._serialized_end=1159
+  _globals['_CHANNELSYNC']._serialized_start=1161
+  _globals['_CHANNELSYNC']._serialized_end=1209
+  _globals['_CHANNELSYNCED']._serialized_start=1211
+  _globals['_CHANNELSYNCED']._serialized_end=1257
+  _globals['_PENDING']._serialized_start=1260
+  _globals['_PENDING']._serialized_end=1391
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -25,10 +26,12 @@ class ChannelOpened(_message.Message):
     def __init__(self, state: _Optional[bytes] = ...) -> None: ...
 
 class PaymentUpdate(_message.Message):
-    __slots__ = ("proposal",)
+    __slots__ = ("proposal", "traceparents")
     PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENTS_FIELD_NUMBER: _ClassVar[int]
     proposal: bytes
-    def __init__(self, proposal: _Optional[bytes] = ...) -> None: ...
+    traceparents: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, proposal: _Optional[bytes] = ..., traceparents: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PaymentAccepted(_message.Message):
     __slots__ = ("state",)

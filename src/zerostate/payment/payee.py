@@ -5,7 +5,7 @@ else about the body is believed before it is checked. An agreed state is durable
 the answer is given; a proposal that comes again gets the same answer again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, final
 
@@ -25,12 +25,12 @@ from zerostate.evidence.channel import (
     state_digest,
     with_payee,
 )
-from zerostate.evidence.channel_update import OPENING, ChannelUpdate
+from zerostate.evidence.channel_update import OPENING, ChannelUpdate, TaskPayment
 from zerostate.evidence.ethereum import recover
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment import wire
 from zerostate.payment.funding import Funding
-from zerostate.payment.ledger import agreed_bytes, restored
+from zerostate.payment.ledger import TraceContexts, agreed_bytes, restored
 from zerostate.payment.means import Means
 from zerostate.payment.model import Expects, ExpectsStream
 from zerostate.payment.state import (
@@ -43,6 +43,7 @@ from zerostate.payment.state import (
 )
 from zerostate.payment.store import Role
 from zerostate.telemetry import TraceCarrier
+from zerostate.telemetry.propagation import TRACEPARENT
 from zerostate.units import Minor
 
 EXPIRY_GRACE_S: Final = 120
@@ -114,6 +115,7 @@ class Payee:
         if task_id is None:
             raise PaymentError("state 0 is no payment; send it as channel_open")
         channel_id = open_terms(proposal.terms).channel_id
+        contexts = _contexts(proposal.update, wire.traceparents_of(body))
         tracer = self._party.tracer
         with tracer.trace_verification(channel_id, task_id) as span:
             tracer.record_verdict(span, payment_verified=False, receipt_verified=None)
@@ -121,7 +123,7 @@ class Payee:
                 state = await self._ledger.load(channel_id, Role.PAYEE, peer_id=author)
                 answer = await self._answered_before(proposal, task_id)
                 if answer is None:
-                    answer = await self._accept_next(state, proposal, task_id)
+                    answer = await self._accept_next(state, proposal, contexts)
             tracer.record_verdict(span, payment_verified=True, receipt_verified=None)
         return wire.encode_payment_accepted(answer)
 
@@ -165,35 +167,68 @@ class Payee:
         return None
 
     async def _accept_next(
-        self, state: ChannelState, proposal: SignedState, task_id: TaskId
+        self, state: ChannelState, proposal: SignedState, contexts: TraceContexts
     ) -> bytes:
         update = proposal.update
-        row = await self._ledger.store.payment(task_id)
-        begun = decode_state(row.state).update if row else None
-        interim = self._check_expected(update, task_id, begun)
+        first, *others = update.payments
+        begun = await self._begun(first.task_id)
+        for other in others:
+            if await self._begun(other.task_id) is not None:
+                raise PriceError(f"{other.task_id} is paid already, by another state")
+        interim = self._check_expected(first, begun)
+        if interim and others:
+            raise PriceError(f"{first.task_id} goes on; pay for it by itself")
         paid = begun.amount if begun else Minor(0)
-        self._check_limits(state, Minor(update.amount - paid))
+        self._check_limits(state, Minor(update.total - paid))
         if state.life is not None and state.life.takes_payments:
             await self._funding.check_seen(state.channel_id, state.life)
-        answer = await self._accept(state, proposal, paid=paid, interim=interim)
+        answer = await self._accept(
+            state, proposal, contexts, paid=paid, interim=interim
+        )
         most = self._party.config.max_exposure
-        if most is not None and 2 * (state.exposure + update.amount - paid) > most:
+        if most is not None and 2 * (state.exposure + update.total - paid) > most:
             self.exposed(state.channel_id)
         return answer
 
-    def _check_expected(
-        self, update: ChannelUpdate, task_id: TaskId, begun: ChannelUpdate | None
-    ) -> bool:
-        """Return whether more may be paid after `update`; refuse what is not due.
+    async def _begun(self, task_id: TaskId) -> TaskPayment | None:
+        """Return what was paid for a task before, if anything was."""
+        row = await self._ledger.store.payment(task_id)
+        return decode_state(row.state).update.payment_of(task_id) if row else None
+
+    def _check_others(
+        self, channel_id: ChannelId, update: ChannelUpdate, contexts: TraceContexts
+    ) -> None:
+        """Check what else `update` pays for, each in a span in its task's own trace."""
+        tracer = self._party.tracer
+        for other in update.others:
+            context = contexts.get(other.task_id)
+            if context is None:
+                self._check_new(other)
+                continue
+            with tracer.trace_verification(
+                channel_id, other.task_id, TraceCarrier(context)
+            ) as span:
+                self._check_new(other)
+                tracer.record_verdict(
+                    span, payment_verified=True, receipt_verified=None
+                )
+
+    def _check_new(self, wanted: TaskPayment) -> None:
+        """Check what is paid for once and for all, along with others."""
+        if self._check_expected(wanted, None):
+            raise PriceError(f"{wanted.task_id} goes on; pay for it by itself")
+
+    def _check_expected(self, wanted: TaskPayment, begun: TaskPayment | None) -> bool:
+        """Return whether more may be paid after `wanted`; refuse what is not due.
 
         What names the task's manifest may have been signed before there was a receipt,
         or before we forgot the task: to refuse it would hold up the channel for good.
         """
-        names = update.receipt_sha256
+        task_id, names = wanted.task_id, wanted.receipt_sha256
         expected, stream = self.expects(task_id), self.expects_stream(task_id)
         if stream is not None and names == stream.manifest_sha256:
-            if update.amount > stream.max_total:
-                raise PriceError(f"{update.amount} for at most {stream.max_total}")
+            if wanted.amount > stream.max_total:
+                raise PriceError(f"{wanted.amount} for at most {stream.max_total}")
             return True
         if begun is not None and names == begun.receipt_sha256:
             return True
@@ -203,8 +238,8 @@ class Payee:
             raise PriceError(f"names another manifest for {task_id} than ours")
         if names != expected.receipt_sha256:
             raise PriceError(f"names another receipt for {task_id} than ours")
-        if update.amount != expected.price:
-            raise PriceError(f"{update.amount} for a price of {expected.price}")
+        if wanted.amount != expected.price:
+            raise PriceError(f"{wanted.amount} for a price of {expected.price}")
         return False
 
     def _check_limits(self, state: ChannelState, more: Minor) -> None:
@@ -222,7 +257,13 @@ class Payee:
             raise ChannelFrozenError(f"the time of {state.channel_id} is over")
 
     async def _accept(
-        self, state: ChannelState, proposal: SignedState, *, paid: Minor, interim: bool
+        self,
+        state: ChannelState,
+        proposal: SignedState,
+        contexts: TraceContexts,
+        *,
+        paid: Minor,
+        interim: bool,
     ) -> bytes:
         tracer, update = self._party.tracer, proposal.update
         check_next(state, update, paid=paid)
@@ -230,6 +271,7 @@ class Payee:
             digest = state_digest(state.terms, update)
             signature = recover(digest, proposal.payer_signature)
             state = apply(state, Propose(update, signature, paid)).state
+        self._check_others(state.channel_id, update, contexts)
         with tracer.trace_channel_update(state.channel_id, update.nonce) as span:
             counter_signature = self._party.sign(state.terms, update)
             state = apply(state, CounterSign(counter_signature)).state
@@ -237,10 +279,28 @@ class Payee:
                 state,
                 Role.PAYEE,
                 interim=interim,
-                trace_context=TraceCarrier.inject().traceparent or None,
+                trace_contexts=_with_own(contexts, update),
             )
             tracer.record_state(span, answer, update.nonce)
         return answer
+
+
+def _contexts(update: ChannelUpdate, traceparents: Sequence[str]) -> TraceContexts:
+    """Return the trace context that the payer names for each other task."""
+    contexts = {}
+    for other, traceparent in zip(update.others, traceparents, strict=False):
+        # What is malformed is dropped here, and counted.
+        carrier = TraceCarrier.from_headers({TRACEPARENT: traceparent})
+        contexts[other.task_id] = carrier.traceparent or None
+    return contexts
+
+
+def _with_own(contexts: TraceContexts, update: ChannelUpdate) -> TraceContexts:
+    """Return `contexts` and, for the first task, that of the current span."""
+    if update.task_id is None:
+        return contexts
+    own = TraceCarrier.inject().traceparent or None
+    return {update.task_id: own, **contexts}
 
 
 def _opened_before(state: ChannelState) -> bytes:

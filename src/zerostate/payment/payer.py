@@ -1,6 +1,8 @@
 """The paying end: pay on a channel, at once or while a task goes on."""
 
 import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final, final
 
@@ -13,15 +15,18 @@ from zerostate.errors import (
     RemoteError,
 )
 from zerostate.evidence.channel import decode_state
-from zerostate.evidence.channel_update import ChannelUpdate
+from zerostate.evidence.channel_update import OPENING, ChannelUpdate, TaskPayment
 from zerostate.evidence.receipt import receipt_sha256
 from zerostate.ids import ChannelId, TaskId
 from zerostate.payment import wire
+from zerostate.payment.ledger import TraceContexts
 from zerostate.payment.means import Means
 from zerostate.payment.model import Payment
 from zerostate.payment.proposing import counter_signed, proposed
+from zerostate.payment.sharing import Sharing, Waiting
 from zerostate.payment.state import ChannelState, payment_update
 from zerostate.payment.store import PaymentRow, PaymentStatus, Role
+from zerostate.payment.tracing import PaymentSpan
 from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
 
@@ -40,6 +45,7 @@ class Payer:
         self._means: Final = means
         self._party: Final = means.party
         self._ledger: Final = means.ledger
+        self._sharing: Final = Sharing()
 
     async def pay(
         self, channel_id: ChannelId, amount: Minor, *, task_id: TaskId, receipt: bytes
@@ -69,31 +75,77 @@ class Payer:
         Raises:
             As `ChannelManager.pay`.
         """
-        async with self._ledger.locks.hold(task_id):
+        wanted = TaskPayment(task_id, names, amount)
+        locks = self._ledger.locks
+        async with locks.hold(task_id):
             begun = await self._ledger.store.payment(task_id)
             if begun is not None:
                 channel_id = begun.channel_id
-            async with self._ledger.locks.hold(channel_id):
-                # Another task may have finished it while we waited.
-                begun = await self._ledger.store.payment(task_id)
-                state = await self._ledger.load(channel_id, Role.PAYER)
-                state = await self._without_overtaken(state)
-                if begun is not None:
-                    done = await self._finish(state, begun, amount, names)
-                    if done is not None:
-                        return done
-                    begun = await self._ledger.store.payment(task_id)
-                    state = await self._ledger.load(channel_id, Role.PAYER)
-                if state.proposed is not None:
-                    state = await self._finish_earlier(state, state.proposed.update)
-                self._check_time(state)
-                paid = _paid_before(begun)
-                update = payment_update(
-                    state, amount, task_id=task_id, receipt_sha256=names, paid=paid
-                )
-                return self._payment(
-                    await self._transact(state, update, paid=paid, interim=interim)
-                )
+            if begun or interim or amount <= 0 or not locks.is_held(channel_id):
+                async with locks.hold(channel_id):
+                    return await self._pay_held(channel_id, wanted, interim=interim)
+            return await self._pay_shared(channel_id, wanted)
+
+    async def _pay_shared(self, channel_id: ChannelId, wanted: TaskPayment) -> Payment:
+        """Pay for a new task on a channel that others wait for too."""
+        tracer = self._party.tracer
+        with tracer.trace_payment(
+            channel_id, wanted.amount, None, wanted.task_id
+        ) as span:
+            mine = Waiting(wanted, TraceCarrier.inject().traceparent or None)
+            with self._sharing.joined(channel_id, mine):
+                async with self._ledger.locks.hold(channel_id):
+                    state = mine.paid_by
+                    if state is None:
+                        return await self._pay_held(channel_id, wanted, mine, span)
+            payment = self._payment(state, wanted.task_id)
+            tracer.record_nonce(span, payment.nonce)
+            tracer.record_state(span, payment.state, payment.nonce)
+            return payment
+
+    async def _pay_held(
+        self,
+        channel_id: ChannelId,
+        wanted: TaskPayment,
+        mine: Waiting | None = None,
+        span: PaymentSpan | None = None,
+        *,
+        interim: bool = False,
+    ) -> Payment:
+        """Pay with the channel held; as `mine`, take along who else waits for it."""
+        task_id, names, amount = wanted.task_id, wanted.receipt_sha256, wanted.amount
+        # Another task may have finished it while we waited.
+        begun = await self._ledger.store.payment(task_id)
+        state = await self._ledger.load(channel_id, Role.PAYER)
+        state = await self._without_overtaken(state)
+        if begun is not None:
+            done = await self._finish(state, begun, amount, names)
+            if done is not None:
+                return done
+            begun = await self._ledger.store.payment(task_id)
+            state = await self._ledger.load(channel_id, Role.PAYER)
+        if state.proposed is not None:
+            state = await self._finish_earlier(state, state.proposed.update)
+        self._check_time(state)
+        paid = _paid_before(begun)
+        others: tuple[Waiting, ...] = ()
+        if mine is not None and begun is None:
+            left = Minor(state.balance_payer - amount)
+            others = self._sharing.take(channel_id, mine, left)
+        update = payment_update(
+            state,
+            amount,
+            task_id=task_id,
+            receipt_sha256=names,
+            paid=paid,
+            others=tuple(other.payment for other in others),
+        )
+        state = await self._transact(
+            state, update, paid=paid, interim=interim, others=others, span=span
+        )
+        for other in others:
+            other.paid_by = state
+        return self._payment(state, task_id)
 
     async def _without_overtaken(self, state: ChannelState) -> ChannelState:
         """Drop what is in flight if a withdrawal that the chain knows has taken its number.
@@ -128,13 +180,12 @@ class Payer:
     ) -> Payment | None:
         """Return the payment that was begun, finished; None: another one is to follow."""
         update = decode_state(begun.state).update
-        same = (update.amount, update.receipt_sha256) == (amount, names)
+        wanted = TaskPayment(begun.task_id, names, amount)
+        paid = update.payment_of(begun.task_id)
+        same = paid == wanted
         in_flight = state.proposed is not None and state.proposed.update == update
         if not (same or begun.interim):
-            raise PriceError(
-                f"{begun.task_id} is being paid already, with {update.amount} for "
-                f"receipt {update.receipt_sha256[:16]}…; nothing was paid again"
-            )
+            raise PriceError(f"{_told(begun.task_id, paid)}; nothing was paid again")
         if begun.status is PaymentStatus.AGREED:
             if not same:
                 return None
@@ -147,7 +198,7 @@ class Payer:
             done = await self._transact(
                 state, update, paid=begun.paid, interim=begun.interim
             )
-            return self._payment(done)
+            return self._payment(done, begun.task_id)
         await self._finish_earlier(state, update)
         return None
 
@@ -174,33 +225,46 @@ class Payer:
         *,
         paid: Minor,
         interim: bool,
+        others: Sequence[Waiting] = (),
+        span: PaymentSpan | None = None,
     ) -> ChannelState:
+        """Have `update` counter-signed; within `span` if its payment has one already."""
         tracer = self._party.tracer
         task_id = update.task_id
         if task_id is None:
             raise ValueError("state 0 is not a payment")
-        with tracer.trace_payment(
-            state.channel_id, update.amount, update.nonce, task_id
-        ) as span:
+        with (
+            tracer.trace_payment(state.channel_id, update.amount, update.nonce, task_id)
+            if span is None
+            else nullcontext(span)
+        ) as own:
+            if span is not None:
+                tracer.record_nonce(span, update.nonce)
             state = proposed(self._party, state, update, paid=paid)
-            body = await self._send_update(state, paid=paid, interim=interim)
+            contexts = {one.payment.task_id: one.trace_context for one in others}
+            contexts[task_id] = TraceCarrier.inject().traceparent or None
+            body = await self._send_update(state, contexts, paid=paid, interim=interim)
             answer = decode_state(wire.decode_payment_accepted(body))
             state = counter_signed(state, answer)
             await self._ledger.save(state, Role.PAYER, paid=paid, interim=interim)
-            tracer.record_state(span, self._ledger.agreed(state), update.nonce)
+            tracer.record_state(own, self._ledger.agreed(state), update.nonce)
         return state
 
     async def _send_update(
-        self, state: ChannelState, *, paid: Minor, interim: bool
+        self,
+        state: ChannelState,
+        contexts: TraceContexts,
+        *,
+        paid: Minor,
+        interim: bool,
     ) -> bytes:
         saved = await self._ledger.save(
-            state,
-            Role.PAYER,
-            interim=interim,
-            paid=paid,
-            trace_context=TraceCarrier.inject().traceparent or None,
+            state, Role.PAYER, interim=interim, paid=paid, trace_contexts=contexts
         )
-        body = wire.encode_payment_update(saved)
+        others = state.proposed.update.others if state.proposed else ()
+        body = wire.encode_payment_update(
+            saved, [contexts.get(one.task_id) or "" for one in others]
+        )
         try:
             return await self._means.request(
                 state.terms.payee, wire.PAYMENT_UPDATE, body
@@ -216,18 +280,28 @@ class Payer:
                 f"the time of {state.channel_id} is over; open another channel"
             )
 
-    def _payment(self, state: ChannelState) -> Payment:
-        """Return the payment in the newest agreed update."""
-        if state.agreed is None or state.agreed.update.task_id is None:
-            raise ValueError(f"nothing was paid on {state.channel_id} yet")
-        update, task_id = state.agreed.update, state.agreed.update.task_id
+    def _payment(self, state: ChannelState, task_id: TaskId) -> Payment:
+        """Return what the newest agreed update pays for a task."""
+        update = state.agreed.update if state.agreed else OPENING
+        paid = update.payment_of(task_id)
+        if paid is None:
+            raise ValueError(f"{state.channel_id} does not pay for {task_id}")
         return Payment(
             state.channel_id,
-            update.amount,
+            paid.amount,
             update.nonce,
             task_id,
             self._ledger.agreed(state),
         )
+
+
+def _told(task_id: TaskId, paid: TaskPayment | None) -> str:
+    if paid is None:
+        return f"{task_id} is being paid already"
+    return (
+        f"{task_id} is being paid already, with {paid.amount} for receipt "
+        f"{paid.receipt_sha256[:16]}…"
+    )
 
 
 def _paid_before(begun: PaymentRow | None) -> Minor:
@@ -235,5 +309,6 @@ def _paid_before(begun: PaymentRow | None) -> Minor:
     if begun is None:
         return Minor(0)
     if begun.status is PaymentStatus.AGREED:
-        return decode_state(begun.state).update.amount
+        paid = decode_state(begun.state).update.payment_of(begun.task_id)
+        return paid.amount if paid else begun.paid
     return begun.paid

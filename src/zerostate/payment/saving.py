@@ -5,11 +5,11 @@ back. One for each of a batch's hundred rows would take many times as long as th
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from zerostate.errors import InternalError
 from zerostate.evidence.channel import without_terms
@@ -26,6 +26,8 @@ MAX_ROWS: Final = 64
 """Rows in one statement, a power of two: SQLite takes 32,766 values, and keeps each
 statement that it has prepared."""
 
+T = TypeVar("T")
+
 _CHANNEL_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?)"
 _PAYMENT_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -35,7 +37,7 @@ class Save:
     """A channel, and what was paid on it last, to be written together."""
 
     channel: ChannelRow
-    payment: PaymentRow | None
+    payments: tuple[PaymentRow, ...]
     now_unix_ns: int
     with_life: bool = True
 
@@ -73,33 +75,42 @@ def _is_only_rows(change: Change[Any]) -> bool:
 
 
 def _save_all(connection: sqlite3.Connection, saves: Sequence[Save]) -> None:
+    for some in _in_runs(saves):
+        _save_channels(connection, some)
+    payments = [(save, paid) for save in saves for paid in save.payments]
+    for run in _in_runs(payments):
+        _save_payments(connection, run)
+
+
+def _in_runs(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     begin = 0
-    while begin < len(saves):
-        size = min(MAX_ROWS, 1 << (len(saves) - begin).bit_length() - 1)
-        _save_some(connection, saves[begin : begin + size])
+    while begin < len(rows):
+        size = min(MAX_ROWS, 1 << (len(rows) - begin).bit_length() - 1)
+        yield rows[begin : begin + size]
         begin += size
 
 
-def _save_some(connection: sqlite3.Connection, saves: Sequence[Save]) -> None:
+def _save_channels(connection: sqlite3.Connection, saves: Sequence[Save]) -> None:
     values: list[object] = []
     for save in saves:
         row = save.channel
         values += (row.channel_id, row.peer_id, row.role, row.terms)
         values += (_kept(row.agreed, row), _kept(row.proposed, row), save.now_unix_ns)
     connection.execute(_channels_statement(len(saves)), values)
-    payments = [save for save in saves if save.payment]
-    if not payments:
-        return
-    values = []
-    for save in payments:
-        if paid := save.payment:
-            values += (paid.task_id, paid.channel_id, paid.nonce)
-            values.append(_kept(paid.state, save.channel))
-            values += (paid.status, paid.trace_context, paid.interim, paid.paid)
-            values.append(save.now_unix_ns)
+
+
+def _save_payments(
+    connection: sqlite3.Connection, payments: Sequence[tuple[Save, PaymentRow]]
+) -> None:
+    values: list[object] = []
+    for save, paid in payments:
+        values += (paid.task_id, paid.channel_id, paid.nonce)
+        values.append(_kept(paid.state, save.channel))
+        values += (paid.status, paid.trace_context, paid.interim, paid.paid)
+        values.append(save.now_unix_ns)
     done = connection.execute(_payments_statement(len(payments)), values)
     if done.rowcount != len(payments):
-        tasks = ", ".join(save.payment.task_id for save in payments if save.payment)
+        tasks = ", ".join(paid.task_id for _, paid in payments)
         raise InternalError(f"{tasks} would be paid a second time")
 
 

@@ -12,6 +12,8 @@ _WHY_FROZEN: Final = (
     "with the other party"
 )
 
+_PAYMENTS_1: Final = "task_id, channel_id, nonce, state, status, created_unix_ns"
+
 _VERSION_1: Final = (
     """CREATE TABLE schema_version (
         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
@@ -39,6 +41,7 @@ _VERSION_1: Final = (
     ) STRICT""",
 )
 
+# One state may pay for several tasks; two states of a channel never have one number.
 # `unsynced`: the file came from a backup, so the counterparty may hold newer states
 # than it: nothing is signed before both have compared theirs.
 # `interim`: the task goes on, and a later state pays for it too.
@@ -50,11 +53,30 @@ _VERSION_2: Final = (
     "UPDATE schema_version SET version = 2",  # what programs of version 1 look at
     """ALTER TABLE channels ADD COLUMN
         unsynced INTEGER NOT NULL DEFAULT 0 CHECK (unsynced IN (0, 1))""",
-    "ALTER TABLE payments ADD COLUMN trace_context TEXT",
-    "ALTER TABLE payments ADD COLUMN settled_unix_ns INTEGER",
-    """ALTER TABLE payments ADD COLUMN
-        interim INTEGER NOT NULL DEFAULT 0 CHECK (interim IN (0, 1))""",
-    "ALTER TABLE payments ADD COLUMN paid INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE payments_2 (
+        task_id TEXT PRIMARY KEY,
+        channel_id TEXT NOT NULL REFERENCES channels (channel_id),
+        nonce INTEGER NOT NULL,
+        state BLOB NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('proposed', 'refused', 'agreed')),
+        trace_context TEXT,
+        settled_unix_ns INTEGER,
+        interim INTEGER NOT NULL DEFAULT 0 CHECK (interim IN (0, 1)),
+        paid INTEGER NOT NULL DEFAULT 0,
+        created_unix_ns INTEGER NOT NULL
+    ) STRICT""",
+    f"INSERT INTO payments_2 ({_PAYMENTS_1}) SELECT {_PAYMENTS_1} FROM payments",  # noqa: S608  # a constant
+    "DROP TABLE payments",
+    "ALTER TABLE payments_2 RENAME TO payments",
+    "CREATE INDEX payments_of_channel ON payments (channel_id, nonce)",
+    """CREATE TRIGGER one_state_of_a_number
+        BEFORE INSERT ON payments
+        WHEN NOT EXISTS (SELECT 1 FROM payments WHERE task_id = new.task_id)
+            AND EXISTS (SELECT 1 FROM payments WHERE channel_id = new.channel_id
+                AND nonce = new.nonce AND state IS NOT new.state)
+        BEGIN
+            SELECT raise(ABORT, 'another state of the channel has this number');
+        END""",
     """CREATE TABLE lifecycle (
         channel_id TEXT PRIMARY KEY
             REFERENCES channels (channel_id) ON DELETE CASCADE,

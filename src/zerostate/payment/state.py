@@ -8,7 +8,8 @@ A channel carries one update at a time. The payer proposes (one signature), the 
 counter-signs (two): only then is it agreed. State 0 opens the channel the same way.
 
 A task may be paid by several states, while it goes on. Each names all that was paid for
-the task so far, so the newest says by itself what the task has cost.
+the task so far, so the newest says by itself what the task has cost. And one state may
+pay for several tasks, each of them for the first and only time.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from zerostate.errors import (
     StaleStateError,
 )
 from zerostate.evidence.channel import ChannelTerms, state_digest
-from zerostate.evidence.channel_update import OPENING, ChannelUpdate
+from zerostate.evidence.channel_update import OPENING, ChannelUpdate, TaskPayment
 from zerostate.evidence.ethereum import EthAddress, RecoveredSignature
 from zerostate.ids import ChannelId, TaskId
 from zerostate.payment.lifecycle import Life, Phase
@@ -176,6 +177,7 @@ def payment_update(
     task_id: TaskId,
     receipt_sha256: str,
     paid: Minor = _NOTHING,
+    others: tuple[TaskPayment, ...] = (),
 ) -> ChannelUpdate:
     """Return the update that pays next; `apply` judges whether it may.
 
@@ -185,14 +187,12 @@ def payment_update(
         task_id: The task.
         receipt_sha256: What the update names: the task's receipt, or its manifest.
         paid: What earlier updates have paid for the task.
+        others: What else it pays for.
     """
-    return ChannelUpdate(
-        nonce=state.nonce + 1,
-        net=Minor(state.balance_payee + amount - paid),
-        task_id=task_id,
-        receipt_sha256=receipt_sha256,
-        amount=amount,
+    update = ChannelUpdate(
+        state.nonce + 1, _NOTHING, task_id, receipt_sha256, amount, others
     )
+    return replace(update, net=Minor(state.balance_payee + update.total - paid))
 
 
 def check_next(
@@ -222,13 +222,10 @@ def check_next(
             raise PaymentError("state 0 opens a channel and cannot pay")
         return
     _check_takes_payments(state)
-    if update.amount <= 0:
-        raise PriceError(f"an amount of {update.amount}; only positive amounts pay")
-    if update.task_id is None or not update.receipt_sha256:
-        raise PaymentError("a payment names a task and its receipt")
-    more = update.amount - paid
-    if more < 0:
+    _check_payments(update)
+    if update.amount < paid:
         raise PriceError(f"{update.amount} in all, and {paid} was paid already")
+    more = update.total - paid
     if more > state.balance_payer:
         raise InsufficientBalanceError(
             f"{more} is more than the {state.balance_payer} left on "
@@ -311,6 +308,16 @@ def _check_takes_payments(state: ChannelState) -> None:
         )
     why = "a withdrawal is being agreed on" if life.phase is Phase.OPEN else life.phase
     raise ChannelFrozenError(f"{state.channel_id} takes no payment now: {why}")
+
+
+def _check_payments(update: ChannelUpdate) -> None:
+    if not update.payments:
+        raise PaymentError("a payment names a task and its receipt")
+    for one in update.payments:
+        if one.amount <= 0:
+            raise PriceError(f"an amount of {one.amount}; only positive amounts pay")
+        if not one.receipt_sha256:
+            raise PaymentError("a payment names a task and its receipt")
 
 
 def _propose(state: ChannelState, change: Propose) -> Transition:

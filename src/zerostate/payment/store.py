@@ -13,7 +13,7 @@ have them in each state, and may keep them there.
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self, TypeVar, final
@@ -132,16 +132,15 @@ class PaymentStore:
     async def save(
         self,
         channel: ChannelRow,
-        payment: PaymentRow | None,
-        *,
+        *payments: PaymentRow,
         now_unix_ns: int,
         with_life: bool = True,
     ) -> None:
-        """Write both in one transaction; durable when this returns.
+        """Write all in one transaction; durable when this returns.
 
         Args:
             channel: The channel.
-            payment: What was paid on it last, if that is new.
+            payments: What was paid on it last, if that is new.
             now_unix_ns: When.
             with_life: Whether its life has changed too; it takes a statement more.
 
@@ -149,20 +148,21 @@ class PaymentStore:
             ChannelFrozenError: The channel's signed states may not change any more.
             StoreError: Nothing was written.
         """
-        change = Save(channel, payment, now_unix_ns, with_life)
-        if payment is None:
-            await self.write(change)
-            return
-        is_new = not self._tasks.maybe(payment.task_id)
-        known = self._recent.pop(payment.task_id, None)
-        is_alone = await self._write_payment(payment.task_id, change)
-        if known is not None and payment.trace_context is None:
-            payment = replace(payment, trace_context=known.trace_context)
-        if is_alone and (known is not None or is_new):
-            self._remember(payment)
+        change = Save(channel, payments, now_unix_ns, with_life)
+        new = {one.task_id for one in payments if not self._tasks.maybe(one.task_id)}
+        known = {one.task_id: self._recent.pop(one.task_id, None) for one in payments}
+        alone = await self._write_payments(payments, change)
+        for payment in payments:
+            if payment.task_id not in alone:
+                continue
+            before = known[payment.task_id]
+            if before is not None and payment.trace_context is None:
+                self._remember(replace(payment, trace_context=before.trace_context))
+            elif before is not None or payment.task_id in new:
+                self._remember(payment)
 
     async def save_compared(
-        self, channel: ChannelRow, payment: PaymentRow | None, *, now_unix_ns: int
+        self, channel: ChannelRow, *payments: PaymentRow, now_unix_ns: int
     ) -> None:
         """As `save`, for a channel whose ends have just compared their states."""
 
@@ -171,13 +171,11 @@ class PaymentStore:
                 "UPDATE channels SET unsynced = 0 WHERE channel_id = ?",
                 (channel.channel_id,),
             )
-            Save(channel, payment, now_unix_ns)(connection)
+            Save(channel, payments, now_unix_ns)(connection)
 
-        if payment is None:
-            await self.write(compared)
-            return
-        self._recent.pop(payment.task_id, None)
-        await self._write_payment(payment.task_id, compared)
+        for payment in payments:
+            self._recent.pop(payment.task_id, None)
+        await self._write_payments(payments, compared)
 
     async def forget_opening(self, channel_id: ChannelId) -> None:
         """Delete a channel that was never agreed on; others are left alone."""
@@ -208,17 +206,22 @@ class PaymentStore:
         """
         return await self._committer.write(change)
 
-    async def _write_payment(self, task_id: TaskId, change: Change[None]) -> bool:
-        """Write; return whether no other write about the task was begun since."""
-        self._tasks.add(task_id)
-        self._begun[task_id] = change
+    async def _write_payments(
+        self, payments: Sequence[PaymentRow], change: Change[None]
+    ) -> set[TaskId]:
+        """Write; return the tasks about which no other write was begun since."""
+        alone: set[TaskId] = set()
+        for payment in payments:
+            self._tasks.add(payment.task_id)
+            self._begun[payment.task_id] = change
         try:
             await self.write(change)
         finally:
-            is_alone = self._begun.get(task_id) is change
-            if is_alone:
-                del self._begun[task_id]
-        return is_alone
+            for payment in payments:
+                if self._begun.get(payment.task_id) is change:
+                    del self._begun[payment.task_id]
+                    alone.add(payment.task_id)
+        return alone
 
     def _remember(self, payment: PaymentRow) -> None:
         self._recent[payment.task_id] = payment

@@ -47,6 +47,10 @@ class PaidTask(NamedTuple):
     empty if that was not recorded."""
 
 
+PaymentSpan = Span
+"""An open span of this layer, for those who hand it on."""
+
+
 class PaymentTracer(LayerTracer):
     """Opens the spans of the payment layer."""
 
@@ -81,16 +85,20 @@ class PaymentTracer(LayerTracer):
         )
 
     def trace_payment(
-        self, channel_id: ChannelId, amount: Minor, nonce: int, task_id: TaskId
+        self, channel_id: ChannelId, amount: Minor, nonce: int | None, task_id: TaskId
     ) -> AbstractContextManager[Span]:
-        """``payment.transaction``: propose a payment until it is counter-signed."""
+        """``payment.transaction``: propose a payment until it is counter-signed.
+
+        Where several share a state, each has a span of its own, from when it began to
+        wait: without a nonce, which `record_nonce` tells once it is clear.
+        """
         return self.span(
             spans.PAYMENT_TRANSACTION,
             {
                 attr.CHANNEL_ID: channel_id,
                 attr.TASK_ID: task_id,
                 attr.PAYMENT_AMOUNT: amount,
-                attr.PAYMENT_NONCE: nonce,
+                **({} if nonce is None else {attr.PAYMENT_NONCE: nonce}),
             },
         )
 
@@ -120,12 +128,19 @@ class PaymentTracer(LayerTracer):
         )
 
     def trace_verification(
-        self, channel_id: ChannelId, task_id: TaskId
+        self,
+        channel_id: ChannelId,
+        task_id: TaskId,
+        within: TraceCarrier | None = None,
     ) -> AbstractContextManager[Span]:
-        """``payment.verify``: check a payment against receipt and signatures."""
+        """``payment.verify``: check a payment against receipt and signatures.
+
+        `within` is the payment's span, where it shares a state with the current one.
+        """
         return self.span(
             spans.PAYMENT_VERIFY,
             {attr.CHANNEL_ID: channel_id, attr.TASK_ID: task_id},
+            context=None if within is None else within.extract(),
         )
 
     def trace_withdrawal(

@@ -94,7 +94,7 @@ def _payment_problems(
     payer: PeerId,
     receipt: Receipt | None,
 ) -> tuple[str, ...]:
-    update = evidence.update
+    update = evidence.for_task(payment.task_id).update
     checks = [
         ("state.channel_id", evidence.channel_id, payment.channel_id),
         ("state.nonce", update.nonce, payment.nonce),

@@ -1,5 +1,6 @@
 """Bodies of the messages between the two ends of a channel."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Protocol, TypeVar
@@ -8,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from zerostate.errors import WireError
 from zerostate.evidence.channel import MAX_STATE_BYTES
-from zerostate.evidence.channel_update import MAX_AMOUNT
+from zerostate.evidence.channel_update import MAX_AMOUNT, MAX_SHARED
 from zerostate.ids import ChannelId
 from zerostate.payment import messages_pb2 as pb
 from zerostate.payment.lifecycle import (
@@ -45,8 +46,9 @@ CHANNEL_SYNC: Final = "channel_sync"
 CHANNEL_ID_BYTES: Final = 32
 """Length of a channel's id."""
 
-MAX_BODY_BYTES: Final = MAX_STATE_BYTES + 64
-"""Largest body looked at: one state, a channel's id or three numbers, and frames."""
+MAX_BODY_BYTES: Final = MAX_STATE_BYTES + 64 * MAX_SHARED
+"""Largest body looked at: one state, a channel's id or three numbers, and frames; with a
+payment's state also the trace context of each of its tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +127,27 @@ def decode_channel_opened(body: bytes) -> bytes:
     return _parse(pb.ChannelOpened, body).state
 
 
-def encode_payment_update(proposal: bytes) -> bytes:
-    """Return the body of ``payment_update``."""
-    return pb.PaymentUpdate(proposal=proposal).SerializeToString()
+def encode_payment_update(proposal: bytes, traceparents: Sequence[str] = ()) -> bytes:
+    """Return the body of ``payment_update``.
+
+    `traceparents` are those of the other tasks that it pays for; empty: not traced.
+    """
+    return pb.PaymentUpdate(
+        proposal=proposal, traceparents=traceparents
+    ).SerializeToString()
 
 
 def decode_payment_update(body: bytes) -> bytes:
     """Return the proposal in it, or raise `WireError`."""
     return _parse(pb.PaymentUpdate, body).proposal
+
+
+def traceparents_of(body: bytes) -> tuple[str, ...]:
+    """Return the ``traceparent`` of each other task that a ``payment_update`` pays for.
+
+    As they came: nothing about them is checked, but the body's size.
+    """
+    return tuple(_parse(pb.PaymentUpdate, body).traceparents)
 
 
 def encode_payment_accepted(state: bytes) -> bytes:

@@ -202,7 +202,7 @@ async def test_a_channel_is_frozen_for_what_comes_after_in_the_same_batch(store)
 
 async def test_only_an_opening_can_be_forgotten(store):
     channel = channel_row(new_channel_id())
-    await store.save(channel, None, now_unix_ns=1)
+    await store.save(channel, now_unix_ns=1)
     await store.forget_opening(channel.channel_id)
     assert await store.channel(channel.channel_id) == channel
 
@@ -265,7 +265,7 @@ def set_phase(connection, channel_id, phase):
 )
 async def test_only_an_open_channel_takes_new_signed_states(store, phase, frozen):
     channel = channel_row(new_channel_id())
-    await store.save(channel, None, now_unix_ns=1)
+    await store.save(channel, now_unix_ns=1)
     await store.write(lambda conn: set_phase(conn, channel.channel_id, phase))
     next_row = replace(channel, agreed=state_of(b"state 1"), proposed=None)
     payment = PaymentRow(TASK, channel.channel_id, 1, b"x", PaymentStatus.AGREED)
@@ -276,18 +276,18 @@ async def test_only_an_open_channel_takes_new_signed_states(store, phase, frozen
     assert found.life.phase == phase
     assert (replace(found, life=None), await store.payment(TASK)) == kept
     # What was signed before may be noted again: a refusal is.
-    await store.save(kept[0], None, now_unix_ns=3)
+    await store.save(kept[0], now_unix_ns=3)
 
 
 async def test_a_channel_from_a_backup_is_frozen_until_it_is_compared(store):
     channel = channel_row(new_channel_id())
-    await store.save(channel, None, now_unix_ns=1)
+    await store.save(channel, now_unix_ns=1)
     await store.write(lambda conn: conn.execute("UPDATE channels SET unsynced = 1"))
     newer = replace(channel, proposed=state_of(b"another"))
     with pytest.raises(ChannelFrozenError, match="not yet compared"):
-        await store.save(newer, None, now_unix_ns=2)
+        await store.save(newer, now_unix_ns=2)
     await store.write(lambda conn: conn.execute("UPDATE channels SET unsynced = 0"))
-    await store.save(newer, None, now_unix_ns=2)
+    await store.save(newer, now_unix_ns=2)
     assert await store.channel(channel.channel_id) == newer
 
 

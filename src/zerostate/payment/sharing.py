@@ -1,0 +1,69 @@
+"""Payments that wait for their channel, so that whoever is next takes them along.
+
+A channel carries one state at a time, and each costs two waits for a disk, a way there
+and back, and four signatures' work. So those that wait while a state is on its way do
+not each get one of their own: the first of them pays for all.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, final
+
+from zerostate.evidence.channel_update import MAX_SHARED, TaskPayment
+from zerostate.ids import ChannelId
+from zerostate.payment.state import ChannelState
+from zerostate.units import Minor
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """One payment that waits for its channel's turn; of a task never paid before."""
+
+    payment: TaskPayment
+    trace_context: str | None
+    """W3C ``traceparent`` of its span."""
+
+    paid_by: ChannelState | None = None
+    """The channel once both ends have signed a state that pays it."""
+
+
+@final
+class Sharing:
+    """Who waits for which channel."""
+
+    def __init__(self) -> None:
+        self._waiting: Final[defaultdict[ChannelId, list[Waiting]]] = defaultdict(list)
+
+    @contextmanager
+    def joined(self, channel_id: ChannelId, waiting: Waiting) -> Iterator[None]:
+        """Let others take `waiting` along inside the block."""
+        line = self._waiting[channel_id]
+        line.append(waiting)
+        try:
+            yield
+        finally:
+            if waiting in line:
+                line.remove(waiting)
+            if not line:
+                self._waiting.pop(channel_id, None)
+
+    def take(
+        self, channel_id: ChannelId, mine: Waiting, left: Minor
+    ) -> tuple[Waiting, ...]:
+        """Return others that go along with `mine`, as far as `left` pays for them.
+
+        They do not wait any more: if it comes to nothing, each tries again by itself.
+        """
+        line = self._waiting.get(channel_id, [])
+        taken: list[Waiting] = []
+        for one in line:
+            if len(taken) == MAX_SHARED - 1:
+                break
+            if one is not mine and one.payment.amount <= left:
+                left = Minor(left - one.payment.amount)
+                taken.append(one)
+        for one in taken:
+            line.remove(one)
+        return tuple(taken)
