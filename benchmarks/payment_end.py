@@ -48,9 +48,6 @@ PRICE = Minor(10)
 EXPECTED = ExpectedPayment(receipt_sha256(RECEIPT), PRICE)
 DEPOSIT = Minor(1 << 40)
 STREAM = ExpectedStream(manifest_sha256="ab" * 32, max_total=DEPOSIT)
-UNITS_AT_ONCE = 16
-"""Units of work of one stream that are done and wait to be paid."""
-
 KINDS = ("channel_open", "payment_update")
 EVERYBODYS_TRACE = TrustPolicy(known=Treatment.CONTINUE)
 
@@ -213,10 +210,13 @@ class Commands:
             for _ in range(count)
         ]
 
-    async def _pay(self, channels: list[str], count: int) -> dict[str, Any]:
-        """Make `count` payments on the channels, one at a time on each."""
+    async def _pay(
+        self, channels: list[str], count: int, at_once: int
+    ) -> dict[str, Any]:
+        """Pay for `count` tasks on the channels, `at_once` at a time on each."""
         left = iter(range(count))
         took_ms: list[float] = []
+        states: set[tuple[ChannelId, int]] = set()
 
         async def work(channel_id: ChannelId) -> None:
             for _ in left:
@@ -225,11 +225,15 @@ class Commands:
                     channel_id, PRICE, task_id=new_task_id(), receipt=RECEIPT
                 )
                 took_ms.append((time.perf_counter() - started) * 1e3)
+                states.add((channel_id, payment.nonce))
                 assert payment.amount == PRICE
 
-        return await timed(work, channels, took_ms)
+        done = await timed(work, channels * at_once, took_ms)
+        return done | {"states": len(states)}
 
-    async def _stream(self, channels: list[str], count: int) -> dict[str, Any]:
+    async def _stream(
+        self, channels: list[str], count: int, at_once: int
+    ) -> dict[str, Any]:
         """Pay `count` units of work, all those of a channel for one task."""
         left = iter(range(count))
         took_ms: list[float] = []
@@ -254,7 +258,7 @@ class Commands:
                     assert payment.amount >= asked
 
             async with trio.open_nursery() as nursery:
-                for _ in range(UNITS_AT_ONCE):
+                for _ in range(at_once):
                     nursery.start_soon(pay_units)
 
         return await timed(work, channels, took_ms) | {"states": len(states)}

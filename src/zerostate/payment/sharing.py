@@ -5,8 +5,7 @@ and back, and four signatures' work. So those that wait while a state is on its 
 not each get one of their own: the first of them pays for all.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, final
@@ -34,20 +33,17 @@ class Sharing:
     """Who waits for which channel."""
 
     def __init__(self) -> None:
-        self._waiting: Final[defaultdict[ChannelId, list[Waiting]]] = defaultdict(list)
+        self._waiting: Final[dict[ChannelId, list[Waiting]]] = {}
 
     @contextmanager
     def joined(self, channel_id: ChannelId, waiting: Waiting) -> Iterator[None]:
         """Let others take `waiting` along inside the block."""
-        line = self._waiting[channel_id]
-        line.append(waiting)
+        self._waiting.setdefault(channel_id, []).append(waiting)
         try:
             yield
         finally:
-            if waiting in line:
-                line.remove(waiting)
-            if not line:
-                self._waiting.pop(channel_id, None)
+            # Not the line of before: one that was empty meanwhile is another one now.
+            self._leave(channel_id, (waiting,))
 
     def take(
         self, channel_id: ChannelId, mine: Waiting, left: Minor
@@ -56,14 +52,17 @@ class Sharing:
 
         They do not wait any more: if it comes to nothing, each tries again by itself.
         """
-        line = self._waiting.get(channel_id, [])
         taken: list[Waiting] = []
-        for one in line:
+        for one in self._waiting.get(channel_id, ()):
             if len(taken) == MAX_SHARED - 1:
                 break
             if one is not mine and one.payment.amount <= left:
                 left = Minor(left - one.payment.amount)
                 taken.append(one)
-        for one in taken:
-            line.remove(one)
+        self._leave(channel_id, taken)
         return tuple(taken)
+
+    def _leave(self, channel_id: ChannelId, leaving: Collection[Waiting]) -> None:
+        line = self._waiting.pop(channel_id, [])
+        if left := [one for one in line if one not in leaving]:
+            self._waiting[channel_id] = left

@@ -290,7 +290,7 @@ async def test_an_answer_about_another_state_is_not_taken(pair, channel_id):
 
 async def test_bodies_that_are_no_bodies_are_refused(pair):
     for handler in (pair.payee.on_channel_open, pair.payee.on_payment_update):
-        for body in (b"\xff\xff\xff", b"x" * 5000):
+        for body in (b"\xff\xff\xff", b"x" * 6000):
             with pytest.raises(WireError):
                 await handler(PAYER.peer_id, body)
         for body in (b"", wire.encode_channel_open(wire.Opening(b"\x0a\x03abc"))):
