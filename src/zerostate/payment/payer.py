@@ -94,14 +94,13 @@ class Payer:
         ) as span:
             mine = Waiting(wanted, TraceCarrier.inject().traceparent or None)
             with self._sharing.joined(channel_id, mine):
-                async with self._ledger.locks.hold(channel_id):
-                    state = mine.paid_by
-                    if state is None:
+                await mine.awake.wait()
+                if mine.paid is None:
+                    async with self._ledger.locks.hold(channel_id):
                         return await self._pay_held(channel_id, wanted, mine, span)
-            payment = self._payment(state, wanted.task_id)
-            tracer.record_nonce(span, payment.nonce)
-            tracer.record_state(span, payment.state, payment.nonce)
-            return payment
+            tracer.record_nonce(span, mine.paid.nonce)
+            tracer.record_state(span, mine.paid.state, mine.paid.nonce)
+            return mine.paid
 
     async def _pay_held(
         self,
@@ -140,11 +139,15 @@ class Payer:
             paid=paid,
             others=tuple(other.payment for other in others),
         )
-        state = await self._transact(
-            state, update, paid=paid, interim=interim, others=others, span=span
-        )
-        for other in others:
-            other.paid_by = state
+        try:
+            state = await self._transact(
+                state, update, paid=paid, interim=interim, others=others, span=span
+            )
+            for other in others:
+                other.paid = self._payment(state, other.payment.task_id)
+        finally:
+            for other in others:
+                other.awake.set()
         return self._payment(state, task_id)
 
     async def _without_overtaken(self, state: ChannelState) -> ChannelState:

@@ -7,12 +7,16 @@ not each get one of their own: the first of them pays for all.
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
 
+import trio
+
+from zerostate.errors import PaymentError
 from zerostate.evidence.channel_update import MAX_SHARED, TaskPayment
 from zerostate.ids import ChannelId
-from zerostate.payment.state import ChannelState
+from zerostate.payment.locks import MAX_WAITING
+from zerostate.payment.model import Payment
 from zerostate.units import Minor
 
 
@@ -24,25 +28,40 @@ class Waiting:
     trace_context: str | None
     """W3C ``traceparent`` of its span."""
 
-    paid_by: ChannelState | None = None
-    """The channel once both ends have signed a state that pays it."""
+    paid: Payment | None = None
+    """It, once somebody else has made it."""
+
+    awake: trio.Event = field(default_factory=trio.Event)
+    """It is its turn to ask for the channel, or somebody else has dealt with it."""
 
 
 @final
 class Sharing:
-    """Who waits for which channel."""
+    """Who waits for which channel, in the order of asking.
+
+    Only the first of a line asks for the channel itself; the others sleep meanwhile.
+    """
 
     def __init__(self) -> None:
         self._waiting: Final[dict[ChannelId, list[Waiting]]] = {}
 
     @contextmanager
     def joined(self, channel_id: ChannelId, waiting: Waiting) -> Iterator[None]:
-        """Let others take `waiting` along inside the block."""
-        self._waiting.setdefault(channel_id, []).append(waiting)
+        """Let others take `waiting` along inside the block.
+
+        Raises:
+            PaymentError: `MAX_WAITING` wait for the channel already.
+        """
+        line = self._waiting.setdefault(channel_id, [])
+        if len(line) >= MAX_WAITING:
+            raise PaymentError(
+                f"{len(line)} payments wait for {channel_id}; retry later"
+            )
+        line.append(waiting)
+        line[0].awake.set()
         try:
             yield
         finally:
-            # Not the line of before: one that was empty meanwhile is another one now.
             self._leave(channel_id, (waiting,))
 
     def take(
@@ -50,7 +69,7 @@ class Sharing:
     ) -> tuple[Waiting, ...]:
         """Return others that go along with `mine`, as far as `left` pays for them.
 
-        They do not wait any more: if it comes to nothing, each tries again by itself.
+        They stand in no line any more; who takes them wakes them, whatever comes of it.
         """
         taken: list[Waiting] = []
         for one in self._waiting.get(channel_id, ()):
@@ -59,10 +78,11 @@ class Sharing:
             if one is not mine and one.payment.amount <= left:
                 left = Minor(left - one.payment.amount)
                 taken.append(one)
-        self._leave(channel_id, taken)
+        self._leave(channel_id, (mine, *taken))
         return tuple(taken)
 
     def _leave(self, channel_id: ChannelId, leaving: Collection[Waiting]) -> None:
         line = self._waiting.pop(channel_id, [])
         if left := [one for one in line if one not in leaving]:
             self._waiting[channel_id] = left
+            left[0].awake.set()
