@@ -10,6 +10,7 @@ from zerostate.cli.trace_claims import Claims
 from zerostate.cli.trace_evidence import Evidence, ProvenReceipt
 from zerostate.cli.trace_rows import Proven, Row, distinct, rows_of
 from zerostate.evidence.channel import ChannelStateEvidence
+from zerostate.ids import TaskId
 
 Verdict = Literal[
     "verified", "unpaid", "no evidence", "differs", "conflicting", "forged"
@@ -69,7 +70,7 @@ def judge(
     differs = [
         *(row.difference() for row in rows if row.verdict == "differs"),
         *_strangers(task_id, receipt, evidence),
-        *_wrong_holders(evidence),
+        *_wrong_holders(task_id, evidence),
         *_wrong_payments(claims, evidence),
         *_wrong_purposes(receipt, evidence),
         *(contradictions(settlement, payment) if settlement else ()),
@@ -114,14 +115,15 @@ def _receipt_of(trace_id: str, evidence: Evidence) -> ProvenReceipt | None:
 
 def _task_of(
     receipt: ProvenReceipt | None, claims: Claims, evidence: Evidence
-) -> str | None:
+) -> TaskId | None:
     paid = [one.update.task_id for one in evidence.states if one.update.task_id]
     signed = [receipt.receipt.task_id] if receipt else []
-    return next(iter([*signed, *claims.of("task_id"), *paid]), None)
+    claimed = map(TaskId, claims.of("task_id"))
+    return next(iter([*signed, *claimed, *paid]), None)
 
 
 def _payment_of(
-    task_id: str | None, receipt: ProvenReceipt | None, evidence: Evidence
+    task_id: TaskId | None, receipt: ProvenReceipt | None, evidence: Evidence
 ) -> ChannelStateEvidence | None:
     """Return the state that pays for the receipt, or claims to; the newest of them."""
     own = _states_of(task_id, evidence)
@@ -138,7 +140,7 @@ def _is_interim(state: ChannelStateEvidence, receipt: ProvenReceipt) -> bool:
 
 
 def _interim_nonces(
-    task_id: str | None, receipt: ProvenReceipt | None, evidence: Evidence
+    task_id: TaskId | None, receipt: ProvenReceipt | None, evidence: Evidence
 ) -> frozenset[str]:
     return frozenset(
         str(one.update.nonce)
@@ -147,33 +149,46 @@ def _interim_nonces(
     )
 
 
-def _states_of(task_id: str | None, evidence: Evidence) -> list[ChannelStateEvidence]:
+def _states_of(
+    task_id: TaskId | None, evidence: Evidence
+) -> list[ChannelStateEvidence]:
+    """Return the states that pay for the task, each as far as it does."""
     if task_id is None:
         return []
-    return [one for one in evidence.states if one.update.task_id == task_id]
+    return [one.for_task(task_id) for one in evidence.states if _pays_for(task_id, one)]
+
+
+def _pays_for(task_id: TaskId | None, state: ChannelStateEvidence) -> bool:
+    return task_id is not None and state.update.payment_of(task_id) is not None
 
 
 def _strangers(
-    task_id: str | None, receipt: ProvenReceipt | None, evidence: Evidence
+    task_id: TaskId | None, receipt: ProvenReceipt | None, evidence: Evidence
 ) -> Iterator[str]:
     """Yield evidence of other tasks than the trace's."""
     for one in evidence.receipts:
         if one is not receipt and one.receipt.task_id != task_id:
             yield f"a receipt of another task, {one.receipt.task_id}, is in the trace"
     for state in evidence.states:
-        if state.update.task_id not in {None, task_id}:
+        update = state.update
+        if update.payments and not _pays_for(task_id, state):
+            others = f" and {len(update.others)} more" if update.others else ""
             yield (
-                f"nonce {state.update.nonce} on {state.channel_id} pays for another "
-                f"task, {state.update.task_id}"
+                f"nonce {update.nonce} on {state.channel_id} pays for another task, "
+                f"{update.task_id}{others}"
             )
 
 
-def _wrong_holders(evidence: Evidence) -> Iterator[str]:
-    """Yield spans that say something else than the state that they carry."""
+def _wrong_holders(task_id: TaskId | None, evidence: Evidence) -> Iterator[str]:
+    """Yield spans that say something else than the state that they carry.
+
+    Of a state that pays for several tasks, what it says of the trace's task counts.
+    """
     for holder in evidence.holders:
-        span, update = holder.span, holder.state.update
+        state = holder.state if task_id is None else holder.state.for_task(task_id)
+        span, update = holder.span, state.update
         for where, name, said, proven in (
-            (span, "channel.id", span.attributes, holder.state.channel_id),
+            (span, "channel.id", span.attributes, state.channel_id),
             (span, "task.id", span.attributes, update.task_id),
             (span, "payment.amount", span.attributes, update.amount),
             (span, "payment.nonce", span.attributes, update.nonce),
@@ -216,7 +231,7 @@ def _wrong_purposes(receipt: ProvenReceipt | None, evidence: Evidence) -> Iterat
             )
 
 
-def _conflicts(task_id: str | None, evidence: Evidence) -> Iterator[str]:
+def _conflicts(task_id: TaskId | None, evidence: Evidence) -> Iterator[str]:
     own = [one for one in evidence.receipts if one.receipt.task_id == task_id]
     if len(own) > 1:
         yield f"{len(own)} different receipts of one task, each rightly signed"
@@ -235,6 +250,7 @@ def _conflicts(task_id: str | None, evidence: Evidence) -> Iterator[str]:
 def _conflict(
     channel_id: str, before: ChannelStateEvidence, after: ChannelStateEvidence
 ) -> Iterator[str]:
+    """Yield what cannot be true of both, whichever tasks they pay for."""
     older, newer = before.update, after.update
     if older.nonce == newer.nonce:
         # The same state signed anew by both says the same.
@@ -246,8 +262,9 @@ def _conflict(
             f"{older.nonce} had paid"
         )
     elif newer.nonce == older.nonce + 1:
-        is_stream = older.task_id == newer.task_id is not None
-        paid = newer.amount - older.amount if is_stream else newer.amount
+        # Of a task that goes on, each state says what was paid for it so far.
+        so_far = {one.task_id: one.amount for one in older.payments}
+        paid = newer.total - sum(so_far.get(one.task_id, 0) for one in newer.payments)
         if newer.net - older.net != paid:
             yield (
                 f"nonce {newer.nonce} on {channel_id} says that it pays {paid} and "

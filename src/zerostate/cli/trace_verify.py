@@ -187,10 +187,14 @@ def _asked(url: str, found: TraceVerdict, settlement: Settlement) -> Settlement:
 def _payment_json(found: TraceVerdict) -> dict[str, object] | None:
     if found.payment is None:
         return None
-    terms = found.payment.terms
+    terms, update = found.payment.terms, found.payment.update
     return {
         "channel_id": found.payment.channel_id,
-        **asdict(found.payment.update),
+        "nonce": update.nonce,
+        "net": update.net,
+        "task_id": update.task_id,
+        "receipt_sha256": update.receipt_sha256,
+        "amount": update.amount,
         "payer": terms.payer,
         "payee": terms.payee,
         "chain_id": terms.chain_id,

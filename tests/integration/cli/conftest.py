@@ -16,6 +16,14 @@ def story(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def other_story(tmp_path_factory):
+    """The trace of another task between the same peers."""
+    story, report = trio.run(record_story, tmp_path_factory.mktemp("story"))
+    assert report.error_code is None, report.error_message
+    return story
+
+
+@pytest.fixture(scope="session")
 def failed_story(tmp_path_factory):
     """The trace of a task whose module trapped, and that costs nothing."""
     module = (TASKS / "trap.wasm").read_bytes()
