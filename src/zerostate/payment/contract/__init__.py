@@ -19,7 +19,6 @@ __all__ = [
     "Withdrawal",
     "channel_contract",
     "close_digest",
-    "payment_hash",
     "peer_hash",
     "withdrawal_digest",
 ]
