@@ -22,11 +22,6 @@ class KeyedLocks:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
 
-    def is_held(self, key: str) -> bool:
-        """Whether somebody holds the lock of `key`."""
-        lock = self._locks.get(key)
-        return lock is not None and lock.locked()
-
     def hold(self, key: str, *, urgent: bool = False) -> "_Hold":
         """Hold the lock of `key` inside the block.
 

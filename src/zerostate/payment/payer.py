@@ -81,19 +81,20 @@ class Payer:
             begun = await self._ledger.store.payment(task_id)
             if begun is not None:
                 channel_id = begun.channel_id
-            if begun or interim or amount <= 0 or not locks.is_held(channel_id):
-                async with locks.hold(channel_id):
-                    return await self._pay_held(channel_id, wanted, interim=interim)
-            return await self._pay_shared(channel_id, wanted)
+            if begun is None and not interim and amount > 0:
+                return await self._pay_shared(channel_id, wanted)
+            async with locks.hold(channel_id):
+                return await self._pay_held(channel_id, wanted, interim=interim)
 
     async def _pay_shared(self, channel_id: ChannelId, wanted: TaskPayment) -> Payment:
-        """Pay for a new task on a channel that others wait for too."""
+        """Pay for a new task, along with others that wait for the channel."""
         tracer = self._party.tracer
         with tracer.trace_payment(
             channel_id, wanted.amount, None, wanted.task_id
         ) as span:
             mine = Waiting(wanted, TraceCarrier.inject().traceparent or None)
             with self._sharing.joined(channel_id, mine):
+                # Also the first lets others come before it asks for the channel.
                 await mine.awake.wait()
                 if mine.paid is None:
                     async with self._ledger.locks.hold(channel_id):
