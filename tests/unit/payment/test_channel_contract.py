@@ -13,7 +13,7 @@ from zerostate.evidence.channel import (
     SignedState,
     state_digest,
 )
-from zerostate.evidence.channel_update import ChannelUpdate, payment_hash
+from zerostate.evidence.channel_update import ChannelUpdate, TaskPayment, payment_hash
 from zerostate.evidence.ethereum import EthAddress, EthKey, keccak256
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment.contract import (
@@ -118,16 +118,36 @@ def test_a_withdrawal_is_signed_as_a_wallet_would(nonce, net, payer, payee):
 
 
 @pytest.mark.parametrize(
-    "update",
+    ("update", "task", "receipt", "amount"),
     [
-        ChannelUpdate(0, Minor(0)),
-        ChannelUpdate(
-            7, Minor(90), TaskId("task-" + "3" * 32), "ab" * 32, amount=Minor(20)
+        (ChannelUpdate(0, Minor(0)), "", "00" * 32, 0),
+        (
+            ChannelUpdate(
+                7, Minor(90), TaskId("task-" + "3" * 32), "ab" * 32, amount=Minor(20)
+            ),
+            "task-" + "3" * 32,
+            "ab" * 32,
+            20,
+        ),
+        (
+            ChannelUpdate(
+                7,
+                Minor(90),
+                TaskId("task-" + "3" * 32),
+                "ab" * 32,
+                Minor(20),
+                (TaskPayment(TaskId("task-" + "4" * 32), "cd" * 32, Minor(5)),),
+            ),
+            "2 tasks",
+            "8d574ca12637c3f86ab58f6bca33431e4b29694c6e818fd04446af920140fac7",
+            25,
         ),
     ],
-    ids=["opening", "payment"],
+    ids=["opening", "payment", "several"],
 )
-def test_the_payment_hash_is_the_one_inside_a_signed_state(update):
+def test_the_payment_hash_is_the_one_inside_a_signed_state(
+    update, task, receipt, amount
+):
     terms = ChannelTerms(
         chain_id=31337,
         contract=CONTRACT,
@@ -139,9 +159,9 @@ def test_the_payment_hash_is_the_one_inside_a_signed_state(update):
         salt=bytes(32),
     )
     payment = {
-        "taskId": update.task_id or "",
-        "receiptHash": bytes.fromhex(update.receipt_sha256) or bytes(32),
-        "amount": update.amount,
+        "taskId": task,
+        "receiptHash": bytes.fromhex(receipt),
+        "amount": amount,
     }
     fields = [("taskId", "string"), ("receiptHash", "bytes32"), ("amount", "uint256")]
     state = {
