@@ -6,6 +6,7 @@ the answer is given; a proposal that comes again gets the same answer again.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final, final
 
@@ -197,21 +198,33 @@ class Payee:
 
     def _check_others(
         self, channel_id: ChannelId, update: ChannelUpdate, contexts: TraceContexts
-    ) -> None:
-        """Check what else `update` pays for, each in a span in its task's own trace."""
+    ) -> TraceContexts:
+        """Check what else `update` pays for, each in a span in its task's own trace.
+
+        No span says that its payment is right before all of them are: else nothing is
+        signed.
+
+        Returns:
+            The trace context of each span.
+        """
         tracer = self._party.tracer
-        for other in update.others:
-            context = contexts.get(other.task_id)
-            if context is None:
+        own: dict[TaskId, str | None] = {}
+        with ExitStack() as open_spans:
+            spans = []
+            for other in update.others:
+                context = contexts.get(other.task_id)
+                if context is not None:
+                    span = tracer.trace_verification(
+                        channel_id, other.task_id, TraceCarrier(context)
+                    )
+                    spans.append(open_spans.enter_context(span))
+                    own[other.task_id] = TraceCarrier.inject().traceparent or None
                 self._check_new(other)
-                continue
-            with tracer.trace_verification(
-                channel_id, other.task_id, TraceCarrier(context)
-            ) as span:
-                self._check_new(other)
+            for checked in spans:
                 tracer.record_verdict(
-                    span, payment_verified=True, receipt_verified=None
+                    checked, payment_verified=True, receipt_verified=None
                 )
+        return own
 
     def _check_new(self, wanted: TaskPayment) -> None:
         """Check what is paid for once and for all, along with others."""
@@ -271,7 +284,7 @@ class Payee:
             digest = state_digest(state.terms, update)
             signature = recover(digest, proposal.payer_signature)
             state = apply(state, Propose(update, signature, paid)).state
-        self._check_others(state.channel_id, update, contexts)
+        contexts = self._check_others(state.channel_id, update, contexts)
         with tracer.trace_channel_update(state.channel_id, update.nonce) as span:
             counter_signature = self._party.sign(state.terms, update)
             state = apply(state, CounterSign(counter_signature)).state
