@@ -78,10 +78,12 @@ class Payer:
         wanted = TaskPayment(task_id, names, amount)
         locks = self._ledger.locks
         async with locks.hold(task_id):
+            # Asked before the disk is: it is written to while a payment is taken along.
+            taken_on = self._sharing.taken_on(task_id)
             begun = await self._ledger.store.payment(task_id)
-            if begun is not None:
-                channel_id = begun.channel_id
-            if begun is None and not interim and amount > 0:
+            begun_on = begun.channel_id if begun else taken_on
+            channel_id = begun_on or channel_id
+            if begun_on is None and not interim and amount > 0:
                 return await self._pay_shared(channel_id, wanted)
             async with locks.hold(channel_id):
                 return await self._pay_held(channel_id, wanted, interim=interim)
@@ -94,14 +96,14 @@ class Payer:
         ) as span:
             mine = Waiting(wanted, TraceCarrier.inject().traceparent or None)
             with self._sharing.joined(channel_id, mine):
-                # Also the first lets others come before it asks for the channel.
-                await mine.awake.wait()
-                if mine.paid is None:
+                await self._sharing.turn(mine)
+                payment = mine.paid
+                if payment is None:
                     async with self._ledger.locks.hold(channel_id):
-                        return await self._pay_held(channel_id, wanted, mine, span)
-            tracer.record_nonce(span, mine.paid.nonce)
-            tracer.record_state(span, mine.paid.state, mine.paid.nonce)
-            return mine.paid
+                        payment = await self._pay_held(channel_id, wanted, mine, span)
+            tracer.record_nonce(span, payment.nonce)
+            tracer.record_state(span, payment.state, payment.nonce)
+            return payment
 
     async def _pay_held(
         self,
@@ -119,7 +121,7 @@ class Payer:
         state = await self._ledger.load(channel_id, Role.PAYER)
         state = await self._without_overtaken(state)
         if begun is not None:
-            done = await self._finish(state, begun, amount, names)
+            done = await self._finish(state, begun, amount, names, span)
             if done is not None:
                 return done
             begun = await self._ledger.store.payment(task_id)
@@ -128,28 +130,35 @@ class Payer:
             state = await self._finish_earlier(state, state.proposed.update)
         self._check_time(state)
         paid = _paid_before(begun)
-        others: tuple[Waiting, ...] = ()
+        taken: tuple[Waiting, ...] = ()
         if mine is not None and begun is None:
             left = Minor(state.balance_payer - amount)
-            others = self._sharing.take(channel_id, mine, left)
-        update = payment_update(
-            state,
-            amount,
-            task_id=task_id,
-            receipt_sha256=names,
-            paid=paid,
-            others=tuple(other.payment for other in others),
-        )
+            taken = self._sharing.take(channel_id, mine, left)
         try:
+            others = await self._never_paid(taken)
+            update = payment_update(
+                state,
+                amount,
+                task_id=task_id,
+                receipt_sha256=names,
+                paid=paid,
+                others=tuple(other.payment for other in others),
+            )
             state = await self._transact(
                 state, update, paid=paid, interim=interim, others=others, span=span
             )
             for other in others:
                 other.paid = self._payment(state, other.payment.task_id)
         finally:
-            for other in others:
-                other.awake.set()
+            self._sharing.wake(taken)
         return self._payment(state, task_id)
+
+    async def _never_paid(self, taken: Sequence[Waiting]) -> Sequence[Waiting]:
+        """Return those whose tasks nothing was paid for while they waited."""
+        store = self._ledger.store
+        return [
+            one for one in taken if await store.payment(one.payment.task_id) is None
+        ]
 
     async def _without_overtaken(self, state: ChannelState) -> ChannelState:
         """Drop what is in flight if a withdrawal that the chain knows has taken its number.
@@ -180,7 +189,12 @@ class Payer:
             _log.info("%s: what is in flight stays so: %s", state.channel_id, exc)
 
     async def _finish(
-        self, state: ChannelState, begun: PaymentRow, amount: Minor, names: str
+        self,
+        state: ChannelState,
+        begun: PaymentRow,
+        amount: Minor,
+        names: str,
+        span: PaymentSpan | None,
     ) -> Payment | None:
         """Return the payment that was begun, finished; None: another one is to follow."""
         update = decode_state(begun.state).update
@@ -200,7 +214,12 @@ class Payer:
             return None  # a withdrawal has ended it: it is worth nothing any more
         if same:
             done = await self._transact(
-                state, update, paid=begun.paid, interim=begun.interim
+                state,
+                update,
+                paid=begun.paid,
+                interim=begun.interim,
+                about=begun.task_id,
+                span=span,
             )
             return self._payment(done, begun.task_id)
         await self._finish_earlier(state, update)
@@ -230,29 +249,55 @@ class Payer:
         paid: Minor,
         interim: bool,
         others: Sequence[Waiting] = (),
+        about: TaskId | None = None,
         span: PaymentSpan | None = None,
     ) -> ChannelState:
-        """Have `update` counter-signed; within `span` if its payment has one already."""
+        """Have `update` counter-signed.
+
+        Args:
+            state: The channel.
+            update: In flight already, or the next.
+            paid: What earlier states have paid for its first task.
+            interim: Whether that task goes on.
+            others: Who waits for its other tasks to be paid; empty when it is sent again.
+            about: The task that it is sent for; the first if not given.
+            span: Of that task's payment, and its result is told there by the caller;
+                None: it gets one here.
+        """
         tracer = self._party.tracer
-        task_id = update.task_id
-        if task_id is None:
-            raise ValueError("state 0 is not a payment")
+        sent_for = update.payment_of(about) if about else next(iter(update.payments))
+        if sent_for is None:
+            raise ValueError(f"nonce {update.nonce} does not pay for {about}")
         with (
-            tracer.trace_payment(state.channel_id, update.amount, update.nonce, task_id)
+            tracer.trace_payment(
+                state.channel_id, sent_for.amount, update.nonce, sent_for.task_id
+            )
             if span is None
             else nullcontext(span)
         ) as own:
             if span is not None:
                 tracer.record_nonce(span, update.nonce)
             state = proposed(self._party, state, update, paid=paid)
-            contexts = {one.payment.task_id: one.trace_context for one in others}
-            contexts[task_id] = TraceCarrier.inject().traceparent or None
+            contexts = await self._contexts(update, others)
+            contexts[sent_for.task_id] = TraceCarrier.inject().traceparent or None
             body = await self._send_update(state, contexts, paid=paid, interim=interim)
             answer = decode_state(wire.decode_payment_accepted(body))
             state = counter_signed(state, answer)
             await self._ledger.save(state, Role.PAYER, paid=paid, interim=interim)
-            tracer.record_state(own, self._ledger.agreed(state), update.nonce)
+            if span is None:
+                tracer.record_state(own, self._ledger.agreed(state), update.nonce)
         return state
+
+    async def _contexts(
+        self, update: ChannelUpdate, others: Sequence[Waiting]
+    ) -> dict[TaskId, str | None]:
+        """Return in which spans the tasks that share `update` are paid."""
+        if not update.others or others:
+            return {one.payment.task_id: one.trace_context for one in others}
+        rows = [
+            await self._ledger.store.payment(one.task_id) for one in update.payments
+        ]
+        return {row.task_id: row.trace_context for row in rows if row is not None}
 
     async def _send_update(
         self,

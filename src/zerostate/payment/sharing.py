@@ -14,7 +14,7 @@ import trio
 
 from zerostate.errors import PaymentError
 from zerostate.evidence.channel_update import MAX_SHARED, TaskPayment
-from zerostate.ids import ChannelId
+from zerostate.ids import ChannelId, TaskId
 from zerostate.payment.locks import MAX_WAITING
 from zerostate.payment.model import Payment
 from zerostate.units import Minor
@@ -44,6 +44,14 @@ class Sharing:
 
     def __init__(self) -> None:
         self._waiting: Final[dict[ChannelId, list[Waiting]]] = {}
+        self._taken_on: Final[dict[TaskId, ChannelId]] = {}
+
+    def taken_on(self, task_id: TaskId) -> ChannelId | None:
+        """Return where a task is being paid along with another one, if it is.
+
+        Also of one that does not wait any more, because it was cancelled.
+        """
+        return self._taken_on.get(task_id)
 
     @contextmanager
     def joined(self, channel_id: ChannelId, waiting: Waiting) -> Iterator[None]:
@@ -64,12 +72,19 @@ class Sharing:
         finally:
             self._leave(channel_id, (waiting,))
 
+    async def turn(self, waiting: Waiting) -> None:
+        """Wait until it is this one's turn to ask for the channel, or it is paid."""
+        await waiting.awake.wait()
+        if waiting.paid is None:
+            # Those that were woken together with us come into the line before us.
+            await trio.lowlevel.checkpoint()
+
     def take(
         self, channel_id: ChannelId, mine: Waiting, left: Minor
     ) -> tuple[Waiting, ...]:
         """Return others that go along with `mine`, as far as `left` pays for them.
 
-        They stand in no line any more; who takes them wakes them, whatever comes of it.
+        They stand in no line any more; who takes them calls `wake`, whatever comes of it.
         """
         taken: list[Waiting] = []
         for one in self._waiting.get(channel_id, ()):
@@ -78,8 +93,15 @@ class Sharing:
             if one is not mine and one.payment.amount <= left:
                 left = Minor(left - one.payment.amount)
                 taken.append(one)
+                self._taken_on[one.payment.task_id] = channel_id
         self._leave(channel_id, (mine, *taken))
         return tuple(taken)
+
+    def wake(self, taken: Collection[Waiting]) -> None:
+        """Let those that were taken see what has come of it."""
+        for one in taken:
+            self._taken_on.pop(one.payment.task_id, None)
+            one.awake.set()
 
     def _leave(self, channel_id: ChannelId, leaving: Collection[Waiting]) -> None:
         line = self._waiting.pop(channel_id, [])
