@@ -118,21 +118,23 @@ async def test_concurrent_openings_make_one_channel(pair):
     assert len(set(opened)) == 1
 
 
-async def test_concurrent_payments_take_turns(pair, channel_id):
-    payments = []
+async def test_concurrent_payments_share_a_state_and_each_is_paid(pair, channel_id):
+    payments = {}
 
     async def pay(price):
         task_id, receipt = pair.issue(price)
-        payments.append(
-            await pair.payer.pay(
-                channel_id, Minor(price), task_id=task_id, receipt=receipt
-            )
+        payments[price] = await pair.payer.pay(
+            channel_id, Minor(price), task_id=task_id, receipt=receipt
         )
 
     async with trio.open_nursery() as nursery:
         for price in range(1, 11):
             nursery.start_soon(pay, price)
-    assert sorted(payment.nonce for payment in payments) == list(range(1, 11))
+    assert {payment.nonce for payment in payments.values()} == {1}
+    for price, payment in payments.items():
+        update = verify_cosigned(payment.state).for_task(payment.task_id).update
+        assert (update.task_id, update.amount) == (payment.task_id, price)
+        assert payment.amount == price
     assert (await pair.payee.get(channel_id)).balance_payee == sum(range(1, 11))
 
 
