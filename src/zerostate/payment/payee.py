@@ -302,6 +302,8 @@ def _contexts(update: ChannelUpdate, traceparents: Sequence[str]) -> TraceContex
     """Return the trace context that the payer names for each other task."""
     contexts = {}
     for other, traceparent in zip(update.others, traceparents, strict=False):
+        if not traceparent:
+            continue
         # What is malformed is dropped here, and counted.
         carrier = TraceCarrier.from_headers({TRACEPARENT: traceparent})
         contexts[other.task_id] = carrier.traceparent or None

@@ -149,17 +149,16 @@ class PaymentStore:
             StoreError: Nothing was written.
         """
         change = Save(channel, payments, now_unix_ns, with_life)
-        new = {one.task_id for one in payments if not self._tasks.maybe(one.task_id)}
-        known = {one.task_id: self._recent.pop(one.task_id, None) for one in payments}
+        known: dict[TaskId, PaymentRow | None] = {}
+        for payment in payments:
+            task_id = payment.task_id
+            before = self._recent.pop(task_id, None)
+            if before is not None or not self._tasks.maybe(task_id):
+                known[task_id] = before
         alone = await self._write_payments(payments, change)
         for payment in payments:
-            if payment.task_id not in alone:
-                continue
-            before = known[payment.task_id]
-            if before is not None and payment.trace_context is None:
-                self._remember(replace(payment, trace_context=before.trace_context))
-            elif before is not None or payment.task_id in new:
-                self._remember(payment)
+            if payment.task_id in alone and payment.task_id in known:
+                self._remember(_with_context(payment, known[payment.task_id]))
 
     async def save_compared(
         self, channel: ChannelRow, *payments: PaymentRow, now_unix_ns: int
@@ -241,3 +240,11 @@ class PaymentStore:
                 return work(self._connection)
 
         return await trio.to_thread.run_sync(locked)
+
+
+def _with_context(payment: PaymentRow, before: PaymentRow | None) -> PaymentRow:
+    """Return `payment` as it is on the disk, where `before` was."""
+    kept = before.trace_context if before else None
+    if payment.trace_context is not None or kept is None:
+        return payment
+    return replace(payment, trace_context=kept)
