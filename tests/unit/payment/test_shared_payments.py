@@ -134,6 +134,9 @@ async def test_who_is_cancelled_while_the_disk_writes_is_not_paid_elsewhere(
         async with ledger.locks.hold(channel_id):
             first, second = await line.join(2), await line.join(3)
             ledger.store._lock.acquire()
+            nursery.start_soon(ledger.store.write, lambda _connection: None)
+            await trio.testing.wait_all_tasks_blocked()
+        # The shared state is written after that, and what is read is read before.
         try:
             await trio.testing.wait_all_tasks_blocked()
             await line.cancel(second)
