@@ -4,22 +4,39 @@
     python tools/generate_protocol_vectors.py --check    exit 1 if it differs
 
 A vector's inputs are its ``seed``, its ``fields`` and, for those whose body is one of
-our protobuf messages, ``body_of``; all else is computed.
+our protobuf messages, ``body_of``; those of a channel state are its two parties' seeds
+and keys and its ``fields``. All else is computed.
 """
 
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pool import Default
 
+from zerostate.evidence.binding import make_binding
+from zerostate.evidence.channel import (
+    ChannelTerms,
+    SignedState,
+    encode_state,
+    encode_terms,
+    state_digest,
+    with_payee,
+)
+from zerostate.evidence.channel_update import (
+    ChannelUpdate,
+    TaskPayment,
+    payment_hash,
+)
 from zerostate.evidence.envelope import unseal
+from zerostate.evidence.ethereum import EthAddress, EthKey
 from zerostate.evidence.identity import Identity
 from zerostate.guild import messages_pb2 as _guild
-from zerostate.ids import MessageId, PeerId
+from zerostate.ids import MessageId, PeerId, TaskId
 from zerostate.node import messages_pb2 as _node
 from zerostate.p2p import records
 from zerostate.p2p.frames import LENGTH_BYTES
@@ -27,6 +44,7 @@ from zerostate.p2p.message import DOMAIN, PAYLOAD_TYPE, encode_message
 from zerostate.p2p.records import encode_record, record_key
 from zerostate.payment import messages_pb2 as _payment
 from zerostate.telemetry import TraceCarrier
+from zerostate.units import Minor
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "protocol.md"
@@ -45,6 +63,7 @@ def main() -> int:
     content = json.loads(block)
     content["vectors"] = [message(given) for given in content["vectors"]]
     content["records"] = [record(given) for given in content["records"]]
+    content["states"] = [state(given) for given in content["states"]]
     updated = text.replace(block, json.dumps(content, indent=2) + "\n")
     if "--check" not in sys.argv[1:]:
         DOCUMENT.write_text(updated)
@@ -100,6 +119,58 @@ def record(given: dict[str, Any]) -> dict[str, Any]:
         "record": opened.payload.hex(),
         "envelope": envelope.hex(),
     }
+
+
+def state(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a channel state's vector with everything that follows from its inputs."""
+    payer, payee = (
+        (Identity(bytes.fromhex(one["seed"])), EthKey(bytes.fromhex(one["key"])))
+        for one in (given["payer"], given["payee"])
+    )
+    fields = given["fields"]
+    terms = ChannelTerms(
+        chain_id=int(fields["chain_id"]),
+        contract=EthAddress(fields["contract"]),
+        payer=payer[0].peer_id,
+        payer_address=payer[1].address,
+        payer_binding=make_binding(*payer),
+        payee=payee[0].peer_id,
+        deposit=Minor(int(fields["deposit"])),
+        salt=bytes.fromhex(fields["salt"]),
+    )
+    terms = with_payee(terms, make_binding(*payee))
+    update = _update(fields)
+    digest = state_digest(terms, update)
+    proposal = SignedState(encode_terms(terms), update, payer[1].sign(digest).signature)
+    agreed = replace(proposal, payee_signature=payee[1].sign(digest).signature)
+    return {
+        "name": given["name"],
+        "payer": given["payer"],
+        "payee": given["payee"],
+        "fields": fields,
+        "channel_id": terms.channel_id,
+        "payment_hash": payment_hash(update).hex(),
+        "digest": digest.hex(),
+        "proposal": encode_state(proposal).hex(),
+        "state": encode_state(agreed).hex(),
+    }
+
+
+def _update(fields: dict[str, Any]) -> ChannelUpdate:
+    first, *others = (
+        TaskPayment(
+            TaskId(one["task_id"]), one["receipt_sha256"], Minor(int(one["amount"]))
+        )
+        for one in fields["payments"]
+    )
+    return ChannelUpdate(
+        int(fields["nonce"]),
+        Minor(int(fields["net"])),
+        first.task_id,
+        first.receipt_sha256,
+        first.amount,
+        tuple(others),
+    )
 
 
 def _arguments(fields: dict[str, Any]) -> dict[str, Any]:

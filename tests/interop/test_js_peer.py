@@ -352,3 +352,32 @@ async def test_js_makes_each_vector_of_the_document_and_opens_it(js):
         assert theirs.items() <= ours.items(), ours["name"]
     answers = [{"answer": exchange["answer"]} for exchange in given["clock"]]
     assert made["clock"] == answers
+
+
+async def test_js_signs_each_channel_state_of_the_document(js):
+    given = machine_readable()
+    updates = [
+        vector
+        for vector in given["vectors"]
+        if "zerostate.payment.v1.PaymentUpdate" in vector.get("body_of", {})
+    ]
+    made = await js.call(
+        "states",
+        states=given["states"],
+        updates=[vector["fields"]["body"] for vector in updates],
+    )
+
+    for ours, theirs in zip(given["states"], made["states"], strict=True):
+        assert theirs.keys() == {
+            "channel_id",
+            "payment_hash",
+            "digest",
+            "proposal",
+            "state",
+        }
+        assert theirs.items() <= ours.items(), ours["name"]
+    for ours, theirs in zip(updates, made["updates"], strict=True):
+        assert theirs["body"] == ours["fields"]["body"]
+    *_, several = given["states"]
+    assert made["updates"][-1]["proposal"] == several["proposal"]
+    assert len(made["updates"][-1]["traceparents"]) == 2

@@ -17,7 +17,7 @@ import { Lines } from './lines.mjs'
 import { headersOf, startSpan } from './trace.mjs'
 import { Offences } from './offences.mjs'
 import { askTheTime, CLOCK_PROTOCOL, tellTheTime } from './clock.mjs'
-import { checkClock, checkMessage, checkRecord } from './vectors.mjs'
+import { checkClock, checkMessage, checkRecord, checkState, checkUpdate } from './vectors.mjs'
 
 const REPLY_TTL_NS = 60_000_000_000n
 const GOSSIP_TTL_NS = 60_000_000_000n
@@ -224,6 +224,13 @@ const commands = {
       vectors: await Promise.all(vectors.map(checkMessage)),
       records: await Promise.all(records.map(checkRecord)),
       clock: clock.map(checkClock)
+    }
+  },
+
+  async states ({ states, updates }) {
+    return {
+      states: await Promise.all(states.map(checkState)),
+      updates: updates.map(checkUpdate)
     }
   }
 }

@@ -12,6 +12,8 @@ const KINDS = {
   bool: { wire: VARINT, empty: () => false, isEmpty: v => !v }
 }
 
+const EMPTY = { map: () => ({}), several: () => [] }
+
 export const MESSAGE = [
   [1, 'bytes', 'id'],
   [2, 'string', 'type'],
@@ -60,6 +62,35 @@ export const TASK_RESULT = [
   [5, 'bytes', 'receipt']
 ]
 
+export const ADDRESS_BINDING = [[1, 'bytes', 'address'], [2, 'bytes', 'signature']]
+
+export const CHANNEL_TERMS = [
+  [1, 'uint64', 'chain_id'],
+  [2, 'bytes', 'contract'],
+  [3, 'bytes', 'payer_binding'],
+  [4, 'string', 'payee_peer_id'],
+  [5, 'bytes', 'payee_binding'],
+  [6, 'uint64', 'deposit'],
+  [7, 'bytes', 'salt']
+]
+
+// A field of several messages holds them encoded; see TASK_PAYMENT.
+export const SIGNED_STATE = [
+  [1, 'bytes', 'terms'],
+  [2, 'uint64', 'nonce'],
+  [3, 'uint64', 'net'],
+  [4, 'string', 'task_id'],
+  [5, 'bytes', 'receipt_sha256'],
+  [6, 'uint64', 'amount'],
+  [7, 'bytes', 'payer_signature'],
+  [8, 'bytes', 'payee_signature'],
+  [9, 'several', 'others']
+]
+
+export const TASK_PAYMENT = [[1, 'string', 'task_id'], [2, 'bytes', 'receipt_sha256'], [3, 'uint64', 'amount']]
+
+export const PAYMENT_UPDATE = [[1, 'bytes', 'proposal'], [2, 'several', 'traceparents']]
+
 export const ACK = [[1, 'bool', 'duplicate']]
 
 const ENTRY = [[1, 'string', 'key'], [2, 'string', 'value']]
@@ -72,6 +103,8 @@ export function encode (fields, values) {
       for (const key of Object.keys(value ?? {}).sort()) {
         out.uint32(number << 3 | DELIMITED).bytes(encodeEntry(key, value[key]))
       }
+    } else if (kind === 'several') {
+      for (const one of value ?? []) out.uint32(number << 3 | DELIMITED).bytes(one)
     } else if (value !== undefined && !KINDS[kind].isEmpty(value)) {
       out.uint32(number << 3 | KINDS[kind].wire)[kind](value)
     }
@@ -88,7 +121,7 @@ function encodeEntry (key, value) {
 export function decode (fields, data) {
   const values = {}
   for (const [, kind, name] of fields) {
-    values[name] = kind === 'map' ? {} : KINDS[kind].empty()
+    values[name] = EMPTY[kind]?.() ?? KINDS[kind].empty()
   }
   const known = new Map(fields.map(field => [field[0], field]))
   const input = reader(data)
@@ -100,11 +133,13 @@ export function decode (fields, data) {
       continue
     }
     const [, kind, name] = field
-    const wire = kind === 'map' ? DELIMITED : KINDS[kind].wire
+    const wire = kind in EMPTY ? DELIMITED : KINDS[kind].wire
     if ((tag & 7) !== wire) throw new Error(`${name} has wire type ${tag & 7}`)
     if (kind === 'map') {
       const { key, value } = decode(ENTRY, input.bytes())
       values[name][key] = value
+    } else if (kind === 'several') {
+      values[name].push(input.bytes())
     } else {
       values[name] = input[kind]()
     }

@@ -2,7 +2,8 @@
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { RecordEnvelope } from '@libp2p/peer-record'
 import { answerTo } from './clock.mjs'
-import { decode, encode, RECORD } from './protobuf.mjs'
+import { decode, encode, PAYMENT_UPDATE, RECORD } from './protobuf.mjs'
+import { signed } from './state.mjs'
 import { frame, open, peerIdOf, seal, sealPayload } from './wire.mjs'
 
 const RECORD_SEAL = { domain: 'zerostate-dht-record', payloadType: Buffer.from('/zerostate/dht-record/1') }
@@ -48,4 +49,27 @@ export async function checkRecord ({ seed, name, fields, envelope: given }) {
 
 export function checkClock ({ question, received_unix_ns: received, sent_unix_ns: sent }) {
   return { answer: hex(answerTo(bytes(question), BigInt(received), BigInt(sent))) }
+}
+
+export async function checkState ({ payer, payee, fields }) {
+  const [paying, paid] = await Promise.all([payer, payee].map(
+    async ({ seed, key }) => ({ identity: await keyOf(seed), key: bytes(key) })))
+  const made = await signed(fields, paying, paid)
+  return {
+    channel_id: `0x${hex(made.channelId)}`,
+    payment_hash: hex(made.paymentHash),
+    digest: hex(made.digest),
+    proposal: hex(made.proposal),
+    state: hex(made.state)
+  }
+}
+
+// The body of a payment_update, as read and as written again.
+export function checkUpdate (body) {
+  const update = decode(PAYMENT_UPDATE, bytes(body))
+  return {
+    body: hex(encode(PAYMENT_UPDATE, update)),
+    proposal: hex(update.proposal),
+    traceparents: update.traceparents.map(one => Buffer.from(one).toString())
+  }
 }
