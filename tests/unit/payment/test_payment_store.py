@@ -129,9 +129,9 @@ async def save_at_once(store, saves):
     """Save all in one batch; return the errors."""
     errors = {}
 
-    async def save(number, channel, payment):
+    async def save(number, channel, *payments):
         try:
-            await store.save(channel, payment, now_unix_ns=number)
+            await store.save(channel, *payments, now_unix_ns=number)
         except ZeroStateError as exc:
             errors[number] = exc
 
@@ -139,8 +139,8 @@ async def save_at_once(store, saves):
         with store._lock:
             nursery.start_soon(store.write, lambda _conn: None)
             await trio.testing.wait_all_tasks_blocked()
-            for number, (channel, payment) in enumerate(saves):
-                nursery.start_soon(save, number, channel, payment)
+            for number, save_of in enumerate(saves):
+                nursery.start_soon(save, number, *save_of)
                 await trio.testing.wait_all_tasks_blocked()
     return errors
 
@@ -191,7 +191,7 @@ async def test_a_channel_is_frozen_for_what_comes_after_in_the_same_batch(store)
     channel, payment = paid_channel(1)
     life = Life(Phase.CLOSING, window_s=60, expires_unix_s=1)
     later = replace(channel, agreed=state_of(b"state 2"))
-    saves = [(channel, None), (replace(channel, life=life), payment), (later, None)]
+    saves = [(channel,), (replace(channel, life=life), payment), (later,)]
     errors = await save_at_once(store, saves)
     assert [(number, type(error)) for number, error in errors.items()] == [
         (2, ChannelFrozenError)
