@@ -7,20 +7,20 @@ chain stays; everything else goes.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
+from failing_messages import Fault, Messages
 from memory_chain import CONTRACT, Blocks, MemoryChain, Noted
 from payment_parties import PAYEE, PAYER, sealed_receipt
 from zerostate.errors import (
     PeerUnreachableError,
     RemoteError,
-    RequestTimeoutError,
     ZeroStateError,
 )
 from zerostate.evidence.channel import ChannelStateEvidence, verify_cosigned
@@ -31,6 +31,7 @@ from zerostate.ids import ChannelId, PeerId, TaskId, new_task_id
 from zerostate.payment import (
     ChannelManager,
     ExpectedPayment,
+    Payment,
     PaymentConfig,
     PaymentTracer,
     open_channels,
@@ -90,6 +91,9 @@ class Side:
     """Points until the process dies; None: it lives."""
 
     points: int = 0
+    patience: dict[int, trio.CancelScope] = field(default_factory=dict)
+    """What is given up, by the number of points at which it is."""
+
     nonces: dict[ChannelId, int] = field(default_factory=dict)
     """The newest it has told of each channel."""
 
@@ -104,52 +108,13 @@ class Side:
     def point(self, _name: str) -> None:
         """Die here, if it is time."""
         self.points += 1
+        if self.points in self.patience:
+            self.patience.pop(self.points).cancel()
         if self.steps_to_live is None:
             return
         self.steps_to_live -= 1
         if self.steps_to_live <= 0:
             raise Crash
-
-
-@dataclass
-class Fault:
-    """What becomes of the next message."""
-
-    loses_request: bool = False
-    loses_reply: bool = False
-    comes_twice: bool = False
-    comes_later: bool = False
-    """Also after everything else: it was held up."""
-
-    answers_error: bool = False
-    """The handler acted, and what it says is lost to an error after that."""
-
-
-@dataclass
-class Messages:
-    """Carries requests from one side to the other, as badly as `faults` says."""
-
-    world: "World"
-    sender: Side
-
-    async def request(self, peer_id: PeerId, message_type: str, body: bytes) -> bytes:
-        world, sender = self.world, self.sender
-        sender.point("send")
-        fault = world.faults.popleft() if world.faults else Fault()
-        receiver = world.side_of(peer_id)
-        if fault.comes_later:
-            world.held_up.append((sender, receiver, message_type, body))
-        if fault.loses_request or fault.comes_later:
-            raise RequestTimeoutError("the request was lost")
-        reply = await world.handle(sender, receiver, message_type, body)
-        if fault.comes_twice:
-            reply = await world.handle(sender, receiver, message_type, body)
-        if fault.loses_reply:
-            raise RequestTimeoutError("the reply was lost")
-        if fault.answers_error:
-            raise RemoteError("overloaded", "the reply was lost to an error")
-        sender.point("reply")
-        return reply
 
 
 @dataclass
@@ -168,6 +133,11 @@ class World:
     earned: dict[TaskId, ExpectedPayment] = field(default_factory=dict)
     working: dict[TaskId, ExpectedStream] = field(default_factory=dict)
     receipts: dict[TaskId, bytes] = field(default_factory=dict)
+    prices: dict[TaskId, ExpectedPayment] = field(default_factory=dict)
+    """What each receipt asks for, also of those that the payee has forgotten."""
+
+    told: list[Payment] = field(default_factory=list)
+    """What the payer was told to be paid."""
 
     def __post_init__(self) -> None:
         self.payer = Side("payer", PAYER, self.folder / "payer")
@@ -255,6 +225,53 @@ class World:
                 raise
             await self.stop(side)
             return None
+
+    async def do_together(
+        self,
+        side: Side,
+        works: Sequence[Callable[[ChannelManager], Awaitable[object]]],
+        impatient: int,
+        points: int,
+    ) -> None:
+        """Let a side do several things at once; if it dies of one, it dies of all.
+
+        The one with number `impatient`, if there is one, is given up `points` on.
+        """
+
+        async def one(number: int, work: Callable[[ChannelManager], Any]) -> None:
+            with trio.CancelScope() as scope:
+                if number == impatient:
+                    side.patience[side.points + points] = scope
+                try:
+                    await work(manager)
+                except ZeroStateError as exc:
+                    _check_is_refusal(exc)
+
+        manager = side.manager
+        if manager is None:
+            return
+        try:
+            async with trio.open_nursery() as nursery:
+                for number, work in enumerate(works):
+                    nursery.start_soon(one, number, work)
+        except BaseException as exc:
+            if not _is_crash(exc):
+                raise
+            await self.stop(side)
+        finally:
+            side.patience.clear()
+
+    async def pay(
+        self, manager: ChannelManager, channel_id: ChannelId, task_id: TaskId
+    ) -> None:
+        """Pay for a receipt, and remember what is said of that."""
+        payment = await manager.pay(
+            channel_id,
+            self.prices[task_id].price,
+            task_id=task_id,
+            receipt=self.receipts[task_id],
+        )
+        self.told.append(payment)
 
     async def do_watched(
         self, side: Side, work: Callable[[ChannelManager], Awaitable[T]]
@@ -345,9 +362,18 @@ class World:
         task_id = task_id or new_task_id()
         sealed = sealed_receipt(task_id, price)
         self.receipts[task_id] = sealed
-        self.earned[task_id] = ExpectedPayment(receipt_sha256(sealed), Minor(price))
+        expected = ExpectedPayment(receipt_sha256(sealed), Minor(price))
+        self.earned[task_id] = self.prices[task_id] = expected
         self.working.pop(task_id, None)
         return task_id
+
+    def forget(self, task_id: TaskId) -> None:
+        """Let the payee know nothing of a receipt that it has issued."""
+        self.earned.pop(task_id, None)
+
+    def remember(self) -> None:
+        """Let the payee know of all receipts that it has issued."""
+        self.earned.update(self.prices)
 
     def work(self, most: int) -> TaskId:
         """Let the payee begin to work on a task that is paid meanwhile."""

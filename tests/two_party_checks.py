@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 
 from payment_parties import PAYEE
 from portal import Portal
-from two_parties import FUNDS, WINDOW_S, Fault, Side, World
+from two_parties import FUNDS, MANIFEST, WINDOW_S, Fault, Side, World
 from zerostate.payment.chain import ChannelStatus
 from zerostate.payment.model import ChannelView
 from zerostate.units import Minor
@@ -33,9 +33,12 @@ class Parties(RuleBasedStateMachine):
 
     Attributes:
         steps_run: By all machines of this process.
+        states_shared: How often one of them has looked at a state that pays for several
+            tasks.
     """
 
     steps_run = 0
+    states_shared = 0
 
     @initialize(
         confirmations=st.integers(1, 3),
@@ -93,17 +96,41 @@ class Parties(RuleBasedStateMachine):
             newest = self.world.newest(channel_id)
             by_nonce = {one.update.nonce: one.update for one in states}
             assert len(by_nonce) == len({one.update for one in states})
-            paid = {
-                by_nonce[nonce].task_id: by_nonce[nonce].amount
-                for nonce in sorted(by_nonce)
-            }
+            paid = {}
+            for nonce in sorted(by_nonce):
+                payments = by_nonce[nonce].payments
+                if len(payments) > 1:
+                    self.__class__.states_shared += 1
+                    assert not paid.keys() & {one.task_id for one in payments}
+                paid.update({one.task_id: one.amount for one in payments})
             assert newest.update.net == sum(paid.values())
         tasks = [
-            (one.update.task_id, channel_id)
+            (one.task_id, channel_id)
             for channel_id, states in self.world.agreed.items()
-            for one in states
+            for state in states
+            for one in state.update.payments
         ]
         assert len({task for task, _ in tasks}) == len(set(tasks))
+
+    @invariant()
+    def each_receipt_is_paid_at_its_price(self) -> None:
+        world = self.world
+        states = {
+            (channel_id, one.update.nonce): one.update
+            for channel_id, known in world.agreed.items()
+            for one in known
+        }
+        for update in states.values():
+            for one in update.payments:
+                expected = world.prices.get(one.task_id)
+                if expected and one.receipt_sha256 == expected.receipt_sha256:
+                    assert one.amount == expected.price
+                else:
+                    assert one.receipt_sha256 == MANIFEST
+        for payment in world.told:
+            one = states[payment.channel_id, payment.nonce].payment_of(payment.task_id)
+            assert one is not None
+            assert one.amount == payment.amount == world.prices[one.task_id].price
 
     def teardown(self) -> None:
         if not hasattr(self, "portal"):
@@ -176,16 +203,10 @@ class Parties(RuleBasedStateMachine):
             self.portal.call(self.world.watch, side)
 
     def pay_for(self, channel: ChannelView, task_id: str, faults: list[Fault]) -> None:
-        price = self.world.earned[task_id].price
         self.act(
             self.world.payer,
             faults,
-            lambda payer: payer.pay(
-                channel.channel_id,
-                price,
-                task_id=task_id,
-                receipt=self.world.receipts[task_id],
-            ),
+            lambda payer: self.world.pay(payer, channel.channel_id, task_id),
         )
 
     def act(

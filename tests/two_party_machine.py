@@ -11,68 +11,21 @@ from hypothesis.stateful import (
     rule,
 )
 
-from payment_parties import PAYEE
 from two_parties import MANIFEST, TTL_S, WINDOW_S, Fault
-from two_party_checks import Parties
+from two_party_payments import PayingParties, faults, sides, which
 from zerostate.evidence.channel import decode_state
 from zerostate.payment.chain import ChannelStatus
 from zerostate.payment.contract import CosignedState
 from zerostate.units import Minor
 
-MAX_CHANNELS = 4
-
-which = st.integers(0, 7)
-sides = st.booleans()
 shares = st.sampled_from([0.0, 1.0, 0.3, 1.0, 1.2])
 amounts = st.integers(1, 400)
-fault = st.sampled_from(
-    [
-        Fault(),
-        Fault(loses_request=True),
-        Fault(loses_reply=True),
-        Fault(comes_twice=True),
-        Fault(comes_later=True),
-        Fault(answers_error=True),
-    ]
-)
-faults = st.just([]) | st.just([]) | st.lists(fault, min_size=1, max_size=3)
-"""What becomes of the next messages: mostly nothing, or there would be no story."""
 
 
-class TwoParties(Parties):
+class TwoParties(PayingParties):
     """See the module."""
 
     # What the two ends want.
-
-    @rule(deposit=st.integers(100, 1000), own=st.integers(0, 100), faults=faults)
-    def open(self, deposit: int, own: int, faults: list[Fault]) -> None:
-        if len(self.world.blocks.state.channels) < MAX_CHANNELS:
-            self.act(
-                self.world.payer,
-                faults,
-                lambda payer: payer.open_channel(
-                    PAYEE.peer_id, Minor(deposit), Minor(own)
-                ),
-            )
-
-    @rule(
-        pick=which,
-        prices=st.lists(st.integers(1, 60), min_size=1, max_size=4),
-        faults=faults,
-    )
-    def pay(self, pick: int, prices: list[int], faults: list[Fault]) -> None:
-        for price in prices:
-            channel = self.picked(pick)
-            if channel is not None:
-                self.pay_for(channel, self.world.issue(price), faults)
-                faults = []
-
-    @rule(pick=which, task=which, faults=faults)
-    def pay_again(self, pick: int, task: int, faults: list[Fault]) -> None:
-        """Try a payment once more, be it on another channel: it counts once."""
-        channel, tasks = self.picked(pick), list(self.world.receipts)
-        if channel is not None and tasks:
-            self.pay_for(channel, tasks[task % len(tasks)], faults)
 
     @rule(
         pick=which,
@@ -172,12 +125,6 @@ class TwoParties(Parties):
             side = self.side(is_payer=is_payer)
             self.act(side, [], lambda end: end.dispute(channel.channel_id))
 
-    @rule(faults=faults)
-    def synchronise(self, faults: list[Fault]) -> None:
-        self.act(
-            self.world.payer, faults, lambda payer: payer.synchronise(PAYEE.peer_id)
-        )
-
     @rule(is_payer=sides, faults=faults)
     def watch(self, *, is_payer: bool, faults: list[Fault]) -> None:
         self.world.faults.extend(faults)
@@ -213,23 +160,6 @@ class TwoParties(Parties):
         self.portal.call(both)
 
     # What goes wrong.
-
-    @rule(is_payer=sides, points=st.integers(1, 25))
-    def crash_soon(self, *, is_payer: bool, points: int) -> None:
-        """Let a process die some points from now, whatever it is doing then."""
-        side = self.side(is_payer=is_payer)
-        if side.manager is not None:
-            side.steps_to_live = points
-
-    @rule(is_payer=sides)
-    def restart(self, *, is_payer: bool) -> None:
-        side = self.side(is_payer=is_payer)
-        self.portal.call(self.world.stop, side)
-        self.portal.call(self.world.start, side)
-
-    @rule(index=which)
-    def a_late_message(self, index: int) -> None:
-        self.portal.call(self.world.deliver_late, index)
 
     @rule(is_payer=sides)
     def the_node_is_away(self, *, is_payer: bool) -> None:
