@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ class Parties(RuleBasedStateMachine):
             )
             for price in (10, 20):
                 self.pay_for(self.picked(0), self.world.issue(price), [])
+            self.pay_for_all([(self.picked(0), self.world.issue(n)) for n in (5, 6, 7)])
 
     @invariant()
     def not_a_unit_is_made_or_lost(self) -> None:
@@ -207,6 +208,26 @@ class Parties(RuleBasedStateMachine):
             self.world.payer,
             faults,
             lambda payer: self.world.pay(payer, channel.channel_id, task_id),
+        )
+
+    def pay_for_all(
+        self,
+        wanted: Sequence[tuple[ChannelView, str]],
+        impatient: int | None = None,
+        points: int = 0,
+    ) -> None:
+        """Pay for tasks at once; number `impatient` is given up after so many points."""
+        self.portal.call(
+            self.world.do_together,
+            self.world.payer,
+            [
+                lambda payer, channel=channel, task_id=task_id: self.world.pay(
+                    payer, channel.channel_id, task_id
+                )
+                for channel, task_id in wanted
+            ],
+            -1 if impatient is None else impatient,
+            points,
         )
 
     def act(

@@ -90,7 +90,7 @@ class PayingParties(Parties):
         for pick, price in payments:
             channel = self.picked(pick // 6)
             if channel is not None:
-                wanted.append((channel.channel_id, self.world.issue(price)))
+                wanted.append((channel, self.world.issue(price)))
         if not wanted:
             return
         if forgotten is not None and forgotten < len(wanted):
@@ -101,13 +101,7 @@ class PayingParties(Parties):
         if dies is not None:
             self.crash_soon(is_payer=dies[0], points=dies[1])
         self.world.faults.extend(faults)
-        self.portal.call(
-            self.world.do_together,
-            self.world.payer,
-            [lambda payer, one=one: self.world.pay(payer, *one) for one in wanted],
-            -1 if impatient is None else impatient,
-            points,
-        )
+        self.pay_for_all(wanted, impatient, points)
         self.world.faults.clear()
         if dies is not None:
             self.restart(is_payer=dies[0])
