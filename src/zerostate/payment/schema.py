@@ -77,6 +77,14 @@ _VERSION_2: Final = (
         BEGIN
             SELECT raise(ABORT, 'another state of the channel has this number');
         END""",
+    """CREATE TRIGGER one_state_of_a_later_number
+        BEFORE UPDATE OF nonce ON payments
+        WHEN new.nonce IS NOT old.nonce
+            AND EXISTS (SELECT 1 FROM payments WHERE channel_id = new.channel_id
+                AND nonce = new.nonce AND state IS NOT new.state)
+        BEGIN
+            SELECT raise(ABORT, 'another state of the channel has this number');
+        END""",
     """CREATE TABLE lifecycle (
         channel_id TEXT PRIMARY KEY
             REFERENCES channels (channel_id) ON DELETE CASCADE,
