@@ -8,7 +8,9 @@ import shutil
 import sqlite3
 
 import pytest
+import trio
 
+from payment_line import Line
 from payment_parties import PAYEE, copy_disk, open_pair, sealed_receipt
 from zerostate.evidence.channel import verify_cosigned, with_terms
 from zerostate.evidence.receipt import receipt_sha256
@@ -40,16 +42,16 @@ async def record_disks(root, receipt):
         return channel_id, pair.network.sent[-1][1]
 
 
-@pytest.mark.parametrize(
-    ("payer_fails", "payee_fails"),
-    [
-        (payer, payee)
-        for payer in MOMENTS
-        for payee in MOMENTS
-        # The payer is done only once the payee's state is on the payee's disk.
-        if payer != "done" or payee in {"reply lost", "done"}
-    ],
-)
+CRASHES = [
+    (payer, payee)
+    for payer in MOMENTS
+    for payee in MOMENTS
+    # The payer is done only once the payee's state is on the payee's disk.
+    if payer != "done" or payee in {"reply lost", "done"}
+]
+
+
+@pytest.mark.parametrize(("payer_fails", "payee_fails"), CRASHES)
 async def test_after_any_crash_the_task_is_paid_exactly_once(
     tmp_path, payer_fails, payee_fails
 ):
@@ -70,6 +72,73 @@ async def test_after_any_crash_the_task_is_paid_exactly_once(
         assert (ours.nonce, ours.balance_payee) == (1, 10)
         for kind, body in pair.network.sent:
             assert (kind, body) == ("payment_update", sent), "no second proposal"
+
+
+async def record_shared_disks(root):
+    """As `record_disks`, for a state that pays for several. Returns what was paid."""
+    async with open_pair(root / "live") as pair:
+        channel_id = await pair.payer.open_channel(PAYEE.peer_id, Minor(1000))
+        async with trio.open_nursery() as nursery:
+            line = Line(pair, channel_id, nursery)
+            async with pair.payer._ledger.locks.hold(channel_id):
+                prices = {await line.join(price): price for price in (10, 20, 30)}
+                copy_disk(root / "live", root / MOMENTS[0])
+
+            async def before():
+                copy_disk(root / "live", root / MOMENTS[1])
+
+            async def after():
+                copy_disk(root / "live", root / MOMENTS[2])
+
+            pair.network.before, pair.network.after = before, after
+        copy_disk(root / "live", root / MOMENTS[3])
+        assert {payment.nonce for payment in line.payments.values()} == {1}
+        return line, prices, pair.network.sent[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("payer_fails", "payee_fails"),
+    # The payee has nothing before it is on the payer's disk; and whoever is paid alone
+    # is not paid by the same bytes.
+    [
+        (payer, payee)
+        for payer, payee in CRASHES
+        if payer != MOMENTS[0] or payee in MOMENTS[:2]
+    ],
+)
+async def test_after_any_crash_each_task_of_a_shared_state_is_paid_exactly_once(
+    tmp_path, payer_fails, payee_fails
+):
+    line, prices, sent = await record_shared_disks(tmp_path)
+    copy_disk(tmp_path / payer_fails / "payer", tmp_path / "again" / "payer")
+    copy_disk(tmp_path / payee_fails / "payee", tmp_path / "again" / "payee")
+
+    async with open_pair(tmp_path / "again") as pair:
+        pair.issued.update(line.pair.issued)
+        # Not in the order in which they were paid: each finds its own payment.
+        for task_id in reversed(prices):
+            await pair.payer.pay(
+                line.channel_id,
+                Minor(prices[task_id]),
+                task_id=task_id,
+                receipt=line.receipts[task_id],
+            )
+        ours = await pair.payer.get(line.channel_id)
+        assert ours.balance_payee == sum(prices.values())
+        for task_id, price in prices.items():
+            for end in (pair.payer, pair.payee):
+                row = await end._ledger.store.payment(task_id)
+                update = verify_cosigned(row.state).for_task(task_id).update
+                assert (update.task_id, update.amount) == (task_id, price)
+                assert row.status == "agreed"
+        if payer_fails != MOMENTS[0]:
+            assert ours == await pair.payee.get(line.channel_id)
+            assert ours.nonce == 1
+            for kind, body in pair.network.sent:
+                assert kind == "payment_update"
+                assert wire.decode_payment_update(body) == (
+                    wire.decode_payment_update(sent)
+                ), "no second proposal"
 
 
 async def test_a_proposal_is_on_disk_before_it_is_sent(tmp_path):
