@@ -1,5 +1,7 @@
 """The channel state machine under any order of right, wrong and repeated changes."""
 
+from dataclasses import replace
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
@@ -24,7 +26,7 @@ from zerostate.evidence.channel import (
     state_digest,
     with_payee,
 )
-from zerostate.evidence.channel_update import OPENING, ChannelUpdate
+from zerostate.evidence.channel_update import OPENING, ChannelUpdate, TaskPayment
 from zerostate.evidence.ethereum import ZERO_ADDRESS, EthKey, recover
 from zerostate.evidence.identity import Identity
 from zerostate.ids import TaskId
@@ -85,12 +87,16 @@ class ChannelMachine(RuleBasedStateMachine):
         digest = state_digest(self.state.terms, self.state.proposed.update)
         return CounterSign(recover(digest, key.sign(digest).signature))
 
-    def next_update(self, amount: int) -> ChannelUpdate:
+    def next_update(self, amount: int, *others: int) -> ChannelUpdate:
         return payment_update(
             self.state,
             Minor(amount),
             task_id=task(self.nonce + 1),
             receipt_sha256=RECEIPT,
+            others=tuple(
+                TaskPayment(task(1000 * (number + 1)), RECEIPT, Minor(other))
+                for number, other in enumerate(others)
+            ),
         )
 
     def accept(self, change):
@@ -117,6 +123,43 @@ class ChannelMachine(RuleBasedStateMachine):
         else:
             (event,) = self.accept(change)
             assert event.update.amount == amount
+
+    @precondition(lambda self: self.state.proposed is None)
+    @rule(amounts=st.lists(st.integers(1, DEPOSIT // 3), min_size=2, max_size=16))
+    def propose_for_several(self, amounts):
+        change = self.signed(self.next_update(*amounts))
+        if sum(amounts) > DEPOSIT - self.paid:
+            self.refused(change, InsufficientBalanceError)
+        else:
+            (event,) = self.accept(change)
+            assert [one.amount for one in event.update.payments] == amounts
+
+    @precondition(lambda self: self.state.proposed is None and self.paid < DEPOSIT - 2)
+    @rule(amount=st.integers(max_value=0), is_first=st.booleans())
+    def propose_nothing_or_less_for_one_of_several(self, amount, is_first):
+        update = self.next_update(*((amount, 2) if is_first else (2, amount)))
+        self.refused(Propose(update, PAYER_KEY.sign(b"\0" * 32)), PriceError)
+
+    @precondition(lambda self: self.state.proposed is None and self.paid < DEPOSIT - 6)
+    @rule(data=st.data())
+    def propose_what_was_signed_otherwise(self, data):
+        """Signed for the same sum, other tasks or another order: not signed at all."""
+        signed = self.next_update(1, 2, 3)
+        _one, two, three = signed.payments
+        shown = data.draw(
+            st.sampled_from(
+                [
+                    replace(signed, others=(three, two)),
+                    replace(signed, others=(), amount=signed.total),
+                    replace(signed, others=(replace(two, amount=Minor(5)),)),
+                    replace(signed, receipt_sha256="cd" * 32),
+                    replace(signed, others=(two, replace(three, task_id=task(77)))),
+                ]
+            )
+        )
+        assert (shown.total, shown.net) == (signed.total, signed.net)
+        change = Propose(shown, self.signed(signed).signature)
+        self.refused(change, SignatureError)
 
     @precondition(lambda self: self.state.proposed is None)
     @rule(amount=st.integers(max_value=0))
@@ -177,7 +220,7 @@ class ChannelMachine(RuleBasedStateMachine):
     def counter_sign(self):
         update = self.state.proposed.update
         assert self.accept(self.counter()) == (PaymentAgreed(update),)
-        self.paid += update.amount
+        self.paid += sum(one.amount for one in update.payments)
         self.nonce += 1
 
     @precondition(lambda self: self.state.proposed is not None)
