@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 import trio.testing
@@ -36,6 +37,8 @@ class Line:
     """Called when the reply to it is about to leave."""
 
     replies: int = 0
+    watched: Any = None
+    """Is told the trio task that begins to pay next, as its attribute `task`."""
 
     async def join(
         self, price: int, *, channel_id: ChannelId | None = None, issued: bool = True
@@ -64,6 +67,8 @@ class Line:
     async def _pay(
         self, task_id: TaskId, price: int, channel_id: ChannelId | None
     ) -> None:
+        if self.watched is not None:
+            self.watched.task, self.watched = trio.lowlevel.current_task(), None
         tracer = self.pair.spans.provider.get_tracer("test")
         try:
             with self.scopes[task_id], tracer.start_as_current_span("test.task"):
