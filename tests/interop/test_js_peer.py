@@ -380,4 +380,4 @@ async def test_js_signs_each_channel_state_of_the_document(js):
         assert theirs["body"] == ours["fields"]["body"]
     *_, several = given["states"]
     assert made["updates"][-1]["proposal"] == several["proposal"]
-    assert len(made["updates"][-1]["traceparents"]) == 2
+    assert len(made["updates"][-1]["traceparents"]) == 3

@@ -126,9 +126,11 @@ class ChannelManager(ChannelAnswers):
 
         At most once for a task, whatever happens: a payment for it that was begun is
         finished where it was begun, be it on another channel, with the same bytes; one
-        that is agreed is returned again, without a span. The receipt is not opened
-        here; see `verify_payment`. Payments on one channel take turns; those that wait
-        for theirs at the same time are paid by one state, up to `MAX_SHARED`.
+        that is agreed is returned again, without a span (but with one if it shares its
+        state: somebody else may have had it signed, outside of the task's trace). The
+        receipt is not opened here; see `verify_payment`. Payments on one channel take
+        turns; those that wait for theirs at the same time are paid by one state, up to
+        `MAX_SHARED`.
 
         Raises:
             ChannelNotFoundError: No such channel in which we pay.

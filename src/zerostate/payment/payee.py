@@ -5,8 +5,8 @@ else about the body is believed before it is checked. An agreed state is durable
 the answer is given; a proposal that comes again gets the same answer again.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Final, final
 
@@ -43,6 +43,7 @@ from zerostate.payment.state import (
     new_channel,
 )
 from zerostate.payment.store import Role
+from zerostate.payment.tracing import PaymentSpan
 from zerostate.telemetry import TraceCarrier
 from zerostate.telemetry.propagation import TRACEPARENT
 from zerostate.units import Minor
@@ -196,19 +197,21 @@ class Payee:
         row = await self._ledger.store.payment(task_id)
         return decode_state(row.state).update.payment_of(task_id) if row else None
 
-    def _check_others(
+    @contextmanager
+    def _others_checked(
         self, channel_id: ChannelId, update: ChannelUpdate, contexts: TraceContexts
-    ) -> TraceContexts:
+    ) -> Iterator[tuple[TraceContexts, Sequence[PaymentSpan]]]:
         """Check what else `update` pays for, each in a span in its task's own trace.
 
-        No span says that its payment is right before all of them are: else nothing is
-        signed.
+        The spans are open in the block, and none of them is the current one there. They
+        say that their payments are right when it ends: else nothing was signed.
 
-        Returns:
-            The trace context of each span.
+        Yields:
+            The trace context of each span, and the spans.
         """
         tracer = self._party.tracer
         own: dict[TaskId, str | None] = {}
+        aside = tracer.aside()
         with ExitStack() as open_spans:
             spans = []
             for other in update.others:
@@ -220,11 +223,12 @@ class Payee:
                     spans.append(open_spans.enter_context(span))
                     own[other.task_id] = TraceCarrier.inject().traceparent or None
                 self._check_new(other)
+            open_spans.enter_context(aside)
+            yield own, spans
             for checked in spans:
                 tracer.record_verdict(
                     checked, payment_verified=True, receipt_verified=None
                 )
-        return own
 
     def _check_new(self, wanted: TaskPayment) -> None:
         """Check what is paid for once and for all, along with others."""
@@ -284,30 +288,45 @@ class Payee:
             digest = state_digest(state.terms, update)
             signature = recover(digest, proposal.payer_signature)
             state = apply(state, Propose(update, signature, paid)).state
-        contexts = self._check_others(state.channel_id, update, contexts)
-        with tracer.trace_channel_update(state.channel_id, update.nonce) as span:
+        with (
+            self._others_checked(state.channel_id, update, contexts) as (own, others),
+            tracer.trace_channel_update(state.channel_id, update.nonce) as span,
+        ):
             counter_signature = self._party.sign(state.terms, update)
             state = apply(state, CounterSign(counter_signature)).state
             answer = await self._ledger.save(
                 state,
                 Role.PAYEE,
                 interim=interim,
-                trace_contexts=_with_own(contexts, update),
+                trace_contexts=_with_own(own, update),
             )
-            tracer.record_state(span, answer, update.nonce)
+            for told in (span, *others):
+                tracer.record_state(told, answer, update.nonce)
         return answer
 
 
 def _contexts(update: ChannelUpdate, traceparents: Sequence[str]) -> TraceContexts:
-    """Return the trace context that the payer names for each other task."""
-    contexts = {}
-    for other, traceparent in zip(update.others, traceparents, strict=False):
-        if not traceparent:
-            continue
-        # What is malformed is dropped here, and counted.
-        carrier = TraceCarrier.from_headers({TRACEPARENT: traceparent})
-        contexts[other.task_id] = carrier.traceparent or None
-    return contexts
+    """Return the trace context that the payer names for each other task.
+
+    None of them if the first one's is not in the current trace: then whoever took the
+    message did not trust its payer to continue traces, or there is nothing to continue.
+    """
+    # What is malformed is dropped here, and counted.
+    named = [
+        TraceCarrier.from_headers({TRACEPARENT: one}).traceparent if one else ""
+        for one in traceparents[: len(update.payments)]
+    ]
+    own = TraceCarrier.inject().traceparent
+    if not named or not own or _trace_id(named[0]) != _trace_id(own):
+        return {}
+    pairs = zip(update.others, named[1:], strict=False)
+    return {other.task_id: context for other, context in pairs if context}
+
+
+def _trace_id(traceparent: str) -> str:
+    """Return the trace id in a ``traceparent`` (W3C Trace Context section 3.2)."""
+    _version, _, rest = traceparent.partition("-")
+    return rest.partition("-")[0]
 
 
 def _with_own(contexts: TraceContexts, update: ChannelUpdate) -> TraceContexts:

@@ -205,11 +205,7 @@ class Payer:
         if not (same or begun.interim):
             raise PriceError(f"{_told(begun.task_id, paid)}; nothing was paid again")
         if begun.status is PaymentStatus.AGREED:
-            if not same:
-                return None
-            return Payment(
-                begun.channel_id, amount, begun.nonce, begun.task_id, begun.state
-            )
+            return self._signed_before(begun, amount, span) if same else None
         if not in_flight:
             return None  # a withdrawal has ended it: it is worth nothing any more
         if same:
@@ -224,6 +220,23 @@ class Payer:
             return self._payment(done, begun.task_id)
         await self._finish_earlier(state, update)
         return None
+
+    def _signed_before(
+        self, begun: PaymentRow, amount: Minor, span: PaymentSpan | None
+    ) -> Payment:
+        """Return a payment that both ends have signed; its trace may not know it yet.
+
+        Whoever paid another task of the same state may have had it signed.
+        """
+        tracer = self._party.tracer
+        if span is None and decode_state(begun.state).update.others:
+            with tracer.trace_payment(
+                begun.channel_id, amount, begun.nonce, begun.task_id
+            ) as own:
+                tracer.record_state(own, begun.state, begun.nonce)
+        return Payment(
+            begun.channel_id, amount, begun.nonce, begun.task_id, begun.state
+        )
 
     async def _finish_earlier(
         self, state: ChannelState, update: ChannelUpdate
@@ -310,14 +323,20 @@ class Payer:
         saved = await self._ledger.save(
             state, Role.PAYER, interim=interim, paid=paid, trace_contexts=contexts
         )
-        others = state.proposed.update.others if state.proposed else ()
+        traceparents = [
+            contexts.get(one.task_id) or ""
+            for one in (state.proposed.update.payments if state.proposed else ())
+        ]
+        # A single payment's context is the message's own.
         body = wire.encode_payment_update(
-            saved, [contexts.get(one.task_id) or "" for one in others]
+            saved, traceparents if len(traceparents) > 1 else ()
         )
         try:
-            return await self._means.request(
-                state.terms.payee, wire.PAYMENT_UPDATE, body
-            )
+            # The message belongs to the first task, whichever it is sent for.
+            with self._party.tracer.told_within(TraceCarrier(*traceparents[:1])):
+                return await self._means.request(
+                    state.terms.payee, wire.PAYMENT_UPDATE, body
+                )
         except RemoteError:
             await self._ledger.refuse(state, interim=interim, paid=paid)
             raise

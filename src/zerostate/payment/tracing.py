@@ -5,11 +5,11 @@ deposits, no withdrawals, no keys. The co-signed state travels on the event ``pa
 whoever stores the trace can verify it instead of believing the span.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Literal, NamedTuple
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import Link, Span, TracerProvider
 
 from zerostate.ids import ChannelId, PeerId, TaskId
@@ -101,6 +101,19 @@ class PaymentTracer(LayerTracer):
                 **({} if nonce is None else {attr.PAYMENT_NONCE: nonce}),
             },
         )
+
+    def told_within(self, carrier: TraceCarrier) -> AbstractContextManager[None]:
+        """Make `carrier`'s span the current one: what is sent inside is sent for it.
+
+        Changes nothing if it is the current one already, or none.
+        """
+        if carrier.traceparent in {"", TraceCarrier.inject().traceparent}:
+            return nullcontext()
+        return _within(carrier.extract())
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Make what is the current span now the current one again, inside the block."""
+        return _within(get_current())
 
     def trace_channel_update(
         self, channel_id: ChannelId, nonce: int
@@ -294,6 +307,15 @@ class PaymentTracer(LayerTracer):
         span.set_attribute(attr.PAYMENT_VERIFIED, payment_verified)
         if receipt_verified is not None:
             span.set_attribute(attr.RECEIPT_VERIFIED, receipt_verified)
+
+
+@contextmanager
+def _within(context: Context) -> Iterator[None]:
+    token = attach(context)
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 def _of_channel(channel_id: ChannelId | None, peer_id: PeerId | None) -> dict[str, str]:

@@ -130,7 +130,8 @@ def decode_channel_opened(body: bytes) -> bytes:
 def encode_payment_update(proposal: bytes, traceparents: Sequence[str] = ()) -> bytes:
     """Return the body of ``payment_update``.
 
-    `traceparents` are those of the other tasks that it pays for; empty: not traced.
+    `traceparents` are those of the tasks that it pays for, if they are several; one that
+    is empty says that its task is not traced.
     """
     return pb.PaymentUpdate(
         proposal=proposal, traceparents=traceparents
@@ -143,7 +144,7 @@ def decode_payment_update(body: bytes) -> bytes:
 
 
 def traceparents_of(body: bytes) -> tuple[str, ...]:
-    """Return the ``traceparent`` of each other task that a ``payment_update`` pays for.
+    """Return the ``traceparent`` of each of the tasks that a ``payment_update`` pays for.
 
     As they came: nothing about them is checked, but the body's size.
     """

@@ -304,7 +304,8 @@ PAYMENT_GAS_USED: Final = "payment.gas_used"
 EVENT_PAYMENT_STATE: Final = "payment.state"
 """A channel state that both peers signed; whoever has it can verify it. On
 ``payment.transaction`` and ``payment.channel.update``. It may pay for other tasks too:
-then their ids, receipt hashes and amounts stand in its bytes."""
+then their ids, receipt hashes and amounts stand in its bytes, and the payee has it on
+the ``payment.verify`` of each of them but the first."""
 
 # telemetry
 

@@ -75,7 +75,7 @@ def test_the_message_that_pays_for_three_tasks_carries_that_state():
 
     assert wire.decode_payment_update(body).hex() == state["proposal"]
     others = decode_state(wire.decode_payment_update(body)).update.others
-    assert len(wire.traceparents_of(body)) == len(others) == 2
+    assert len(wire.traceparents_of(body)) == len(others) + 1 == 3
     assert message["seed"] == state["payer"]["seed"]
 
 

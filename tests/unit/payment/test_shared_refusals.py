@@ -26,8 +26,9 @@ from zerostate.evidence.channel import (
 from zerostate.evidence.channel_update import MAX_SHARED, ChannelUpdate, TaskPayment
 from zerostate.evidence.ethereum import EthKey
 from zerostate.evidence.receipt import receipt_sha256
-from zerostate.payment import ChannelManager, ExpectedPayment, wire
+from zerostate.payment import ChannelManager, ExpectedPayment, PaymentTracer, wire
 from zerostate.payment.model import ExpectedStream
+from zerostate.telemetry import TraceCarrier
 from zerostate.units import Minor
 
 MANIFEST = "77" * 32
@@ -37,6 +38,7 @@ REFUSALS = {
     "task_id": "no receipt of ours",
 }
 TRACEPARENT = "00-{:032x}-{:016x}-01"
+OWN = TRACEPARENT.format(0x99, 0x99)
 
 
 @dataclass
@@ -57,8 +59,10 @@ class Rogue:
         return wire.encode_payment_update(encode_state(state), traceparents)
 
     async def propose(self, update, traceparents=(), signature=None):
-        body = self.body(update, traceparents, signature)
-        answer = await self.payee.on_payment_update(PAYER.peer_id, body)
+        """Send it in a trace that is continued, with what is said of other traces."""
+        body = self.body(update, (OWN, *traceparents), signature)
+        with PaymentTracer().told_within(TraceCarrier(OWN)):
+            answer = await self.payee.on_payment_update(PAYER.peer_id, body)
         return wire.decode_payment_accepted(answer)
 
 
@@ -233,11 +237,24 @@ async def test_whatever_is_said_of_traces_all_are_paid(
     assert len(verified) == 1 + len(usable)
 
 
+@pytest.mark.parametrize("first", ["", "nonsense", TRACEPARENT.format(5, 5)])
+async def test_no_trace_is_continued_if_the_messages_own_was_not(pair, rogue, first):
+    payments = [issued(pair, price) for price in (1, 2)]
+    pair.spans.clear()
+    body = rogue.body(update_of(*payments), (first, TRACEPARENT.format(1, 1)))
+    with PaymentTracer().told_within(TraceCarrier(OWN)):
+        await rogue.payee.on_payment_update(PAYER.peer_id, body)
+    traces = {span.context.trace_id for span in pair.spans.spans}
+    assert traces == {0x99}
+    row = await pair.payee._ledger.store.payment(payments[1].task_id)
+    assert row.trace_context is None
+
+
 async def test_a_full_state_with_all_its_traces_goes_through(pair, channel_id, rogue):
     payments = [issued(pair, 1) for _ in range(MAX_SHARED)]
     traceparents = [TRACEPARENT.format(n + 1, n + 1) for n in range(MAX_SHARED - 1)]
-    body = rogue.body(update_of(*payments), traceparents)
-    assert wire.traceparents_of(body) == tuple(traceparents)
+    body = rogue.body(update_of(*payments), (OWN, *traceparents))
+    assert wire.traceparents_of(body) == (OWN, *traceparents)
     state = await rogue.propose(update_of(*payments), traceparents)
     assert decode_state(state).update.payments == tuple(payments)
     row = await pair.payee._ledger.store.payment(payments[-1].task_id)
