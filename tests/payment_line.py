@@ -14,6 +14,9 @@ from zerostate.ids import ChannelId, TaskId
 from zerostate.payment import Payment
 from zerostate.units import Minor
 
+PATIENCE_S = 30
+"""Longest that any of a line may wait, in seconds."""
+
 
 @dataclass
 class Line:
@@ -111,12 +114,13 @@ class Line:
 @asynccontextmanager
 async def waiting_line(pair: Pair, channel_id: ChannelId) -> AsyncIterator[Line]:
     """Let those that are begun in the block wait; at its end they go, and have gone."""
-    async with trio.open_nursery() as nursery:
-        line = Line(pair, channel_id, nursery)
-        pair.network.before, pair.network.after = line.on_request, line.on_reply
-        pair.network.sent.clear()
-        await line.join(1)
-        await line.arrived.wait()
-        yield line
-        line.gate.set()
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            line = Line(pair, channel_id, nursery)
+            pair.network.before, pair.network.after = line.on_request, line.on_reply
+            pair.network.sent.clear()
+            await line.join(1)
+            await line.arrived.wait()
+            yield line
+            line.gate.set()
     pair.network.before = pair.network.after = None
