@@ -3,7 +3,6 @@
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, final
-from weakref import WeakValueDictionary
 
 import trio
 from typing_extensions import override
@@ -20,7 +19,7 @@ class KeyedLocks:
     """Mutual exclusion for each key, in the order of asking."""
 
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+        self._held: dict[str, trio.lowlevel.ParkingLot | None] = {}
 
     def hold(self, key: str, *, urgent: bool = False) -> "_Hold":
         """Hold the lock of `key` inside the block.
@@ -33,30 +32,41 @@ class KeyedLocks:
         Raises:
             PaymentError: `MAX_WAITING` tasks wait for it already.
         """
-        most = None if urgent else MAX_WAITING
-        return _Hold(self._locks.setdefault(key, trio.Lock()), key, most)
+        return _Hold(self._held, key, None if urgent else MAX_WAITING)
 
 
 @final
 class _Hold(AbstractAsyncContextManager[None]):
-    """Not a generator, and no checkpoint for a free lock: most are, at each payment."""
+    """Not a generator, and no lock object or checkpoint for a free key.
 
-    def __init__(self, lock: trio.Lock, key: str, most: int | None) -> None:
-        self._lock = lock
+    Most keys are free, and each payment holds two.
+    """
+
+    __slots__ = ("_held", "_key", "_most")
+
+    def __init__(
+        self,
+        held: dict[str, trio.lowlevel.ParkingLot | None],
+        key: str,
+        most: int | None,
+    ) -> None:
+        self._held = held
         self._key = key
         self._most = most
 
     @override
     async def __aenter__(self) -> None:
-        try:
-            self._lock.acquire_nowait()
-        except trio.WouldBlock:
-            waiting = self._lock.statistics().tasks_waiting
-            if self._most is not None and waiting >= self._most:
-                raise PaymentError(
-                    f"{waiting} operations wait for {self._key}; retry later"
-                ) from None
-            await self._lock.acquire()
+        held, key = self._held, self._key
+        if key not in held:
+            held[key] = None
+            return
+        waiting = held[key]
+        if waiting is None:
+            waiting = held[key] = trio.lowlevel.ParkingLot()
+        if self._most is not None and len(waiting) >= self._most:
+            raise PaymentError(f"{len(waiting)} operations wait for {key}; retry later")
+        # Whoever lets it go hands it to the first that waits: it is never free between.
+        await waiting.park()
 
     @override
     async def __aexit__(
@@ -65,4 +75,8 @@ class _Hold(AbstractAsyncContextManager[None]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._lock.release()
+        waiting = self._held[self._key]
+        if waiting:
+            waiting.unpark()
+        else:
+            del self._held[self._key]
