@@ -20,13 +20,25 @@ MAX_GATHERED: Final = 4096
 """Writes that wait for the disk together; 4 MB of signed states. More are refused: a
 disk that is so far behind does not catch up by being given more."""
 
+MAX_ROWS_TOGETHER: Final = 256
+"""Rows that become durable together, about. What waits behind so many would gain nothing
+by being written with them, and they would wait for it: then all that goes on at the same
+time waits for the disk at the same time, and for the other end."""
+
 T = TypeVar("T")
 Change = Callable[[sqlite3.Connection], T]
 """Writes something. Called in another thread, in a transaction that it neither begins
 nor ends; called again if another one of its batch failed the first time."""
 
+Weigh = Callable[[Change[Any]], int]
+"""Returns about how many rows a change writes."""
+
 MakeAll = Callable[[sqlite3.Connection, Sequence[Change[Any]]], Sequence[Any]]
 """Makes changes in order and returns what each returns, or raises what one raises."""
+
+
+def _one_row(_change: Change[Any]) -> int:
+    return 1
 
 
 def make_each(
@@ -44,6 +56,7 @@ class _Failed:
 @dataclass(slots=True)
 class _Batch:
     changes: list[Change[Any]] = field(default_factory=list)
+    rows: int = 0
     outcomes: Sequence[Any] = ()
     """What each change returned, or that it failed."""
 
@@ -70,6 +83,7 @@ class Committer:
         lock: threading.Lock,
         name: str,
         make_all: MakeAll = make_each,
+        weigh: Weigh = _one_row,
     ) -> None:
         """Write to `connection`, under `lock`.
 
@@ -78,9 +92,12 @@ class Committer:
             lock: Held while a batch is written.
             name: What the file is called in errors.
             make_all: How a batch is written; may be quicker than one by one.
+            weigh: How large a change is.
         """
         self._connection = connection
         self._make_all = make_all
+        self._weigh = weigh
+        self._waiting = 0
         self._lock = lock
         self._name = name
         self._turn = trio.Lock()
@@ -100,10 +117,16 @@ class Committer:
             StoreError: Nothing was written.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self._waiting >= MAX_GATHERED:
+            raise StoreUnavailableError(
+                f"{self._waiting} writes wait for the disk already"
+            )
         batch, place = self._gathered, len(self._gathered.changes)
-        if place >= MAX_GATHERED:
-            raise StoreUnavailableError(f"{place} writes wait for the disk already")
+        self._waiting += 1
         batch.changes.append(change)
+        batch.rows += self._weigh(change)
+        if batch.rows >= MAX_ROWS_TOGETHER:
+            self._gathered = _Batch()
         if place == 0:
             with trio.CancelScope(shield=True):
                 await self._take_to_disk(batch)
@@ -120,7 +143,9 @@ class Committer:
 
     async def _take_to_disk(self, batch: _Batch) -> None:
         async with self._turn:
-            self._gathered = _Batch()
+            if self._gathered is batch:
+                self._gathered = _Batch()
+            self._waiting -= len(batch.changes)
             broken = InternalError(f"{self._name}: a batch of writes was not finished")
             batch.outcomes = [_Failed(broken)] * len(batch.changes)
             try:
