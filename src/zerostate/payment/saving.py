@@ -28,7 +28,7 @@ statement that it has prepared."""
 
 T = TypeVar("T")
 
-_CHANNEL_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?)"
+_CHANNEL_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _PAYMENT_VALUES: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -37,9 +37,11 @@ class Save:
     """A channel, and what was paid on it last, to be written together."""
 
     channel: ChannelRow
-    payments: tuple[PaymentRow, ...]
+    payments: Sequence[PaymentRow]
     now_unix_ns: int
     with_life: bool = True
+    traceparents: str | None = None
+    """Of what is proposed, as `zerostate.payment.in_flight` has them."""
 
     def __call__(self, connection: sqlite3.Connection) -> None:
         """Write both.
@@ -66,6 +68,11 @@ def make_all(
         else:
             made += [change(connection) for change in run]
     return made
+
+
+def rows_of(change: Change[Any]) -> int:
+    """Return about how many rows a change writes."""
+    return 1 + len(change.payments) if isinstance(change, Save) else 1
 
 
 def _is_only_rows(change: Change[Any]) -> bool:
@@ -95,7 +102,8 @@ def _save_channels(connection: sqlite3.Connection, saves: Sequence[Save]) -> Non
     for save in saves:
         row = save.channel
         values += (row.channel_id, row.peer_id, row.role, row.terms)
-        values += (_kept(row.agreed, row), _kept(row.proposed, row), save.now_unix_ns)
+        values += (_kept(row.agreed, row), _kept(row.proposed, row))
+        values += (save.traceparents, save.now_unix_ns)
     connection.execute(_channels_statement(len(saves)), values)
 
 
@@ -121,10 +129,12 @@ def _kept(state: bytes | None, channel: ChannelRow) -> bytes | None:
 @lru_cache(maxsize=MAX_ROWS)
 def _channels_statement(rows: int) -> str:
     return (
-        f"INSERT INTO channels ({CHANNEL_COLUMNS}, created_unix_ns) "  # noqa: S608  # constants
+        f"INSERT INTO channels ({CHANNEL_COLUMNS}, traceparents, created_unix_ns) "  # noqa: S608  # constants
         f"VALUES {', '.join([_CHANNEL_VALUES] * rows)} "
         "ON CONFLICT (channel_id) DO UPDATE SET terms = excluded.terms, "
-        "agreed = excluded.agreed, proposed = excluded.proposed"
+        "agreed = excluded.agreed, traceparents = CASE WHEN excluded.proposed IS "
+        "proposed THEN traceparents ELSE excluded.traceparents END, "
+        "proposed = excluded.proposed"
     )
 
 

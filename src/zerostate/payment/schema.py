@@ -44,6 +44,7 @@ _VERSION_1: Final = (
 # One state may pay for several tasks; two states of a channel never have one number.
 # `unsynced`: the file came from a backup, so the counterparty may hold newer states
 # than it: nothing is signed before both have compared theirs.
+# `traceparents`: of the spans in which what is proposed is paid, a line for each task.
 # `interim`: the task goes on, and a later state pays for it too.
 # `paid`: what earlier states have paid for the task.
 # `lifecycle`: channels that have money on a chain; one without a row is a promise.
@@ -53,6 +54,7 @@ _VERSION_2: Final = (
     "UPDATE schema_version SET version = 2",  # what programs of version 1 look at
     """ALTER TABLE channels ADD COLUMN
         unsynced INTEGER NOT NULL DEFAULT 0 CHECK (unsynced IN (0, 1))""",
+    "ALTER TABLE channels ADD COLUMN traceparents TEXT",
     """CREATE TABLE payments_2 (
         task_id TEXT PRIMARY KEY,
         channel_id TEXT NOT NULL REFERENCES channels (channel_id),

@@ -23,6 +23,7 @@ import trio
 from zerostate.ids import ChannelId, PeerId, TaskId
 from zerostate.payment.committing import Change, Committer
 from zerostate.payment.database import mapped_errors, open_database
+from zerostate.payment.in_flight import InFlight, is_told, traceparents
 from zerostate.payment.known import Seen
 from zerostate.payment.lives import count_live
 from zerostate.payment.rows import (
@@ -35,7 +36,7 @@ from zerostate.payment.rows import (
     channel_row,
     payment_row,
 )
-from zerostate.payment.saving import Save, make_all
+from zerostate.payment.saving import Save, make_all, rows_of
 from zerostate.payment.schema import SCHEMA
 
 __all__ = ["ChannelRow", "PaymentRow", "PaymentStatus", "PaymentStore", "Role"]
@@ -60,13 +61,16 @@ class PaymentStore:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        self._committer = Committer(connection, self._lock, SCHEMA.name, make_all)
+        self._committer = Committer(
+            connection, self._lock, SCHEMA.name, make_all, rows_of
+        )
         self._tasks = Seen()
         """All that payments are stored for, and perhaps more."""
 
         self._recent: OrderedDict[TaskId, PaymentRow] = OrderedDict()
         """Newest payments, as they are on the disk."""
 
+        self._in_flight = InFlight()
         self._begun: dict[TaskId, Change[None]] = {}
         """The newest write about each task that is under way."""
 
@@ -78,7 +82,7 @@ class PaymentStore:
             ConfigError: Written by a newer version of this program (an older one is
                 migrated, after a backup: see `open_database`).
             StoreLockedError: Another process has it open.
-            StoreCorruptError: Not a database of ours.
+            StoreCorruptError: Not a database of ours, or not what was written.
             StoreUnavailableError: The disk refused.
         """
         store = cls(await trio.to_thread.run_sync(open_database, path, SCHEMA))
@@ -124,6 +128,8 @@ class PaymentStore:
         """
         if not self._tasks.maybe(task_id):
             return None
+        if (proposed := self._in_flight.get(task_id)) is not None:
+            return proposed
         if (recent := self._recent.get(task_id)) is not None:
             return recent
         rows = await self._rows(f"{PAYMENTS} WHERE task_id = ?", task_id)
@@ -148,17 +154,24 @@ class PaymentStore:
             ChannelFrozenError: The channel's signed states may not change any more.
             StoreError: Nothing was written.
         """
-        change = Save(channel, payments, now_unix_ns, with_life)
-        known: dict[TaskId, PaymentRow | None] = {}
+        rows: list[PaymentRow] = []
+        known: set[TaskId] = set()
         for payment in payments:
             task_id = payment.task_id
-            before = self._recent.pop(task_id, None)
-            if before is not None or not self._tasks.maybe(task_id):
-                known[task_id] = before
-        alone = await self._write_payments(payments, change)
-        for payment in payments:
-            if payment.task_id in alone and payment.task_id in known:
-                self._remember(_with_context(payment, known[payment.task_id]))
+            is_new = not self._tasks.maybe(task_id)
+            before = self._in_flight.get(task_id) or self._recent.pop(task_id, None)
+            if is_new or before is not None:
+                known.add(task_id)
+            self._tasks.add(task_id)
+            if not (is_new and is_told(payment)) and not self._in_flight.has(payment):
+                rows.append(_with_context(payment, before))
+        contexts = traceparents(payments) if channel.proposed else None
+        change = Save(channel, rows, now_unix_ns, with_life, contexts)
+        alone = await self._write_payments(rows, change)
+        self._in_flight.note(channel, payments, rows)
+        for row in rows:
+            if row.task_id in alone and row.task_id in known:
+                self._remember(row)
 
     async def save_compared(
         self, channel: ChannelRow, *payments: PaymentRow, now_unix_ns: int
@@ -173,8 +186,10 @@ class PaymentStore:
             Save(channel, payments, now_unix_ns)(connection)
 
         for payment in payments:
+            self._tasks.add(payment.task_id)
             self._recent.pop(payment.task_id, None)
         await self._write_payments(payments, compared)
+        self._in_flight.note(channel, payments, payments)
 
     async def forget_opening(self, channel_id: ChannelId) -> None:
         """Delete a channel that was never agreed on; others are left alone."""
@@ -211,7 +226,6 @@ class PaymentStore:
         """Write; return the tasks about which no other write was begun since."""
         alone: set[TaskId] = set()
         for payment in payments:
-            self._tasks.add(payment.task_id)
             self._begun[payment.task_id] = change
         try:
             await self.write(change)
@@ -230,6 +244,8 @@ class PaymentStore:
     def _note_tasks(self, connection: sqlite3.Connection) -> None:
         for (task_id,) in connection.execute("SELECT task_id FROM payments"):
             self._tasks.add(str(task_id))
+        for in_flight in self._in_flight.load(connection):
+            self._tasks.add(in_flight)
 
     async def _rows(self, query: str, *values: str | None) -> list[tuple[object, ...]]:
         return await self._run(lambda conn: conn.execute(query, values).fetchall())

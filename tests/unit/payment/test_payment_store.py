@@ -19,6 +19,8 @@ from zerostate.errors import (
     StoreUnavailableError,
     ZeroStateError,
 )
+from zerostate.evidence.channel import SignedState, encode_state
+from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import EthKey
 from zerostate.ids import ChannelId, PeerId, TaskId, new_channel_id
 from zerostate.payment import PaymentConfig
@@ -37,6 +39,7 @@ from zerostate.payment.store import (
 from zerostate.units import Minor
 
 TASK = TaskId("task-" + "0a" * 16)
+PROPOSED = TaskId("task-" + "0c" * 16)
 
 
 TERMS = b"terms"
@@ -47,6 +50,11 @@ def state_of(says: bytes) -> bytes:
     return bytes((0x0A, len(TERMS))) + TERMS + says
 
 
+def proposal(task_id: TaskId = PROPOSED, terms: bytes = TERMS) -> bytes:
+    update = ChannelUpdate(2, Minor(5), task_id, "ab" * 32, Minor(5))
+    return encode_state(SignedState(terms, update, b"signature"))
+
+
 def channel_row(channel_id: ChannelId, agreed: bytes | None = None) -> ChannelRow:
     return ChannelRow(
         channel_id,
@@ -54,7 +62,7 @@ def channel_row(channel_id: ChannelId, agreed: bytes | None = None) -> ChannelRo
         Role.PAYER,
         TERMS,
         agreed or state_of(b"state 0"),
-        state_of(b"proposal"),
+        proposal(),
     )
 
 
@@ -69,21 +77,22 @@ async def test_what_was_saved_is_there_after_opening_again(tmp_path):
     path = tmp_path / "payments.db"
     row = channel_row(new_channel_id())
     payment = PaymentRow(
-        TASK, row.channel_id, 1, state_of(b"state"), PaymentStatus.PROPOSED
+        PROPOSED, row.channel_id, 2, proposal(), PaymentStatus.PROPOSED, "00-1-2-01"
     )
     store = await PaymentStore.open(path)
     await store.save(row, payment, now_unix_ns=1)
     await store.close()
     store = await PaymentStore.open(path)
     assert await store.channel(row.channel_id) == row
-    assert await store.payment(TASK) == payment
+    assert await store.payment(PROPOSED) == payment
     assert await store.channels(peer_id=PAYEE.peer_id, role=Role.PAYER) == (row,)
     assert await store.channels(role=Role.PAYEE) == ()
     assert await store.count_channels(PAYEE.peer_id) == (1, 1)
+    assert await store._rows("SELECT * FROM payments") == [], "its channel tells it"
     await store.close()
     await store.close()
     with pytest.raises(StoreUnavailableError):
-        await store.payment(TASK)
+        await store.channel(row.channel_id)
 
 
 async def test_terms_are_stored_once_and_states_that_repeat_them_are_read_as_well(
@@ -100,6 +109,56 @@ async def test_terms_are_stored_once_and_states_that_repeat_them_are_read_as_wel
     store._recent.clear()
     assert await store.channel(row.channel_id) == row
     assert await store.payment(TASK) == payment
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": PaymentStatus.AGREED},
+        {"status": PaymentStatus.REFUSED},
+        {"interim": True},
+        {"paid": Minor(2)},
+    ],
+)
+async def test_what_a_channel_does_not_tell_of_a_payment_has_a_row(store, changes):
+    row = channel_row(new_channel_id())
+    first = PaymentRow(PROPOSED, row.channel_id, 2, proposal(), PaymentStatus.PROPOSED)
+    await store.save(row, first, now_unix_ns=1)
+    after = replace(first, **changes)
+    await store.save(row, after, now_unix_ns=2)
+    assert await store.payment(PROPOSED) == after
+    assert len(await store._rows("SELECT * FROM payments")) == 1
+    # Sent again it is in flight as before, whatever was said of it in between.
+    if after.status is PaymentStatus.REFUSED:
+        await store.save(row, first, now_unix_ns=3)
+        assert await store.payment(PROPOSED) == first
+
+
+async def test_what_is_in_flight_no_more_is_not_known_of(store):
+    row = channel_row(new_channel_id())
+    payment = PaymentRow(
+        PROPOSED, row.channel_id, 2, proposal(), PaymentStatus.PROPOSED
+    )
+    await store.save(row, payment, now_unix_ns=1)
+    await store.save(row, now_unix_ns=2)
+    assert await store.payment(PROPOSED) == payment, "saved for something else"
+    await store.save(replace(row, proposed=None), now_unix_ns=3)
+    assert await store.payment(PROPOSED) is None
+    other = channel_row(new_channel_id())
+    elsewhere = replace(payment, channel_id=other.channel_id)
+    await store.save(other, elsewhere, now_unix_ns=4)
+    await store.save(replace(row, proposed=None), now_unix_ns=5)
+    assert await store.payment(PROPOSED) == elsewhere
+
+
+async def test_a_proposal_that_is_none_is_told_of_when_the_store_is_opened(tmp_path):
+    path = tmp_path / "payments.db"
+    row = replace(channel_row(new_channel_id()), proposed=state_of(b"no state"))
+    store = await PaymentStore.open(path)
+    await store.save(row, now_unix_ns=1)
+    await store.close()
+    with pytest.raises(StoreCorruptError, match=row.channel_id):
+        await PaymentStore.open(path)
 
 
 async def test_every_write_waits_for_the_disk(tmp_path, store):
@@ -218,8 +277,8 @@ async def test_a_store_of_version_1_is_migrated_with_all_that_is_in_it(tmp_path)
     with closing(open_database(path, first)) as old:
         old.execute("PRAGMA user_version = 0")
         old.execute(
-            "INSERT INTO channels VALUES ('c', 'p', 'payer', x'01', x'0a010102', "
-            "x'0a010103', 1)"
+            "INSERT INTO channels VALUES ('c', 'p', 'payer', x'01', x'0a010102', ?, 1)",
+            (proposal(terms=b"\1"),),
         )
         old.execute(
             "INSERT INTO payments VALUES (?, 'c', 1, x'0a010104', 'agreed', 1)",
@@ -232,9 +291,13 @@ async def test_a_store_of_version_1_is_migrated_with_all_that_is_in_it(tmp_path)
         Role.PAYER,
         b"\1",
         b"\n\1\1\2",
-        proposed=b"\n\1\1\3",
+        proposed=proposal(terms=b"\1"),
     )
     assert await store.channels() == (row,)
+    in_flight = await store.payment(PROPOSED)
+    assert in_flight == PaymentRow(
+        PROPOSED, ChannelId("c"), 2, proposal(terms=b"\1"), PaymentStatus.PROPOSED
+    )
     assert await store.payment(TASK) == PaymentRow(
         TASK, ChannelId("c"), 1, b"\n\1\1\4", PaymentStatus.AGREED
     )
