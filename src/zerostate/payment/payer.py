@@ -94,13 +94,16 @@ class Payer:
         with tracer.trace_payment(
             channel_id, wanted.amount, None, wanted.task_id
         ) as span:
-            mine = Waiting(wanted, TraceCarrier.inject().traceparent or None)
-            with self._sharing.joined(channel_id, mine):
+            mine = Waiting(wanted, tracer.traceparent_of(span))
+            self._sharing.join(channel_id, mine)
+            try:
                 await self._sharing.turn(mine)
                 payment = mine.paid
                 if payment is None:
                     async with self._ledger.locks.hold(channel_id):
                         payment = await self._pay_held(channel_id, wanted, mine, span)
+            finally:
+                self._sharing.leave(channel_id, mine)
             tracer.record_nonce(span, payment.nonce)
             tracer.record_state(span, payment.state, payment.nonce)
             return payment

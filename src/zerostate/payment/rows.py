@@ -25,9 +25,15 @@ PAYMENT_COLUMNS: Final = (
 )
 """What a payment is saved as, in order."""
 
+_SHARED_STATE: Final = (
+    "(SELECT other.state FROM payments AS other WHERE other.nonce = payments.nonce "
+    "AND other.channel_id = payments.channel_id AND other.state IS NOT NULL)"
+)
+
 PAYMENTS: Final = (
-    f"SELECT {PAYMENT_COLUMNS}, terms FROM payments "  # noqa: S608  # constants
-    "JOIN channels USING (channel_id)"
+    "SELECT task_id, channel_id, nonce, "  # noqa: S608  # constants
+    f"ifnull(state, {_SHARED_STATE}), status, trace_context, interim, paid, terms "
+    "FROM payments JOIN channels USING (channel_id)"
 )
 """The query that `payment_row` takes the rows of."""
 

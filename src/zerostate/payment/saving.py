@@ -20,6 +20,7 @@ from zerostate.payment.rows import (
     PAYMENT_COLUMNS,
     ChannelRow,
     PaymentRow,
+    PaymentStatus,
 )
 
 MAX_ROWS: Final = 64
@@ -113,13 +114,27 @@ def _save_payments(
     values: list[object] = []
     for save, paid in payments:
         values += (paid.task_id, paid.channel_id, paid.nonce)
-        values.append(_kept(paid.state, save.channel))
+        is_kept = _shares(paid, save.payments[0])
+        values.append(None if is_kept else _kept(paid.state, save.channel))
         values += (paid.status, paid.trace_context, paid.interim, paid.paid)
         values.append(save.now_unix_ns)
     done = connection.execute(_payments_statement(len(payments)), values)
     if done.rowcount != len(payments):
         tasks = ", ".join(paid.task_id for _, paid in payments)
         raise InternalError(f"{tasks} would be paid a second time")
+
+
+def _shares(payment: PaymentRow, first: PaymentRow) -> bool:
+    """Whether the row of `first` keeps the state of `payment` too.
+
+    A row that may get another state later keeps its own only.
+    """
+    return (
+        payment is not first
+        and payment.state == first.state
+        and payment.status is first.status is PaymentStatus.AGREED
+        and not first.interim
+    )
 
 
 def _kept(state: bytes | None, channel: ChannelRow) -> bytes | None:

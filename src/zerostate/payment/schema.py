@@ -44,6 +44,7 @@ _VERSION_1: Final = (
 # One state may pay for several tasks; two states of a channel never have one number.
 # `unsynced`: the file came from a backup, so the counterparty may hold newer states
 # than it: nothing is signed before both have compared theirs.
+# `state`: NULL: it stands in another row with this number, for which it pays too.
 # `traceparents`: of the spans in which what is proposed is paid, a line for each task.
 # `interim`: the task goes on, and a later state pays for it too.
 # `paid`: what earlier states have paid for the task.
@@ -59,7 +60,7 @@ _VERSION_2: Final = (
         task_id TEXT PRIMARY KEY,
         channel_id TEXT NOT NULL REFERENCES channels (channel_id),
         nonce INTEGER NOT NULL,
-        state BLOB NOT NULL,
+        state BLOB,
         status TEXT NOT NULL CHECK (status IN ('proposed', 'refused', 'agreed')),
         trace_context TEXT,
         settled_unix_ns INTEGER,
@@ -73,9 +74,9 @@ _VERSION_2: Final = (
     "CREATE INDEX payments_of_channel ON payments (channel_id, nonce)",
     """CREATE TRIGGER one_state_of_a_number
         BEFORE INSERT ON payments
-        WHEN NOT EXISTS (SELECT 1 FROM payments WHERE task_id = new.task_id)
-            AND EXISTS (SELECT 1 FROM payments WHERE channel_id = new.channel_id
-                AND nonce = new.nonce AND state IS NOT new.state)
+        WHEN EXISTS (SELECT 1 FROM payments WHERE channel_id = new.channel_id
+                AND nonce = new.nonce AND state <> new.state)
+            AND NOT EXISTS (SELECT 1 FROM payments WHERE task_id = new.task_id)
         BEGIN
             SELECT raise(ABORT, 'another state of the channel has this number');
         END""",
@@ -83,7 +84,7 @@ _VERSION_2: Final = (
         BEFORE UPDATE OF nonce ON payments
         WHEN new.nonce IS NOT old.nonce
             AND EXISTS (SELECT 1 FROM payments WHERE channel_id = new.channel_id
-                AND nonce = new.nonce AND state IS NOT new.state)
+                AND nonce = new.nonce AND state <> new.state)
         BEGIN
             SELECT raise(ABORT, 'another state of the channel has this number');
         END""",

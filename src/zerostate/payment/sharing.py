@@ -5,8 +5,7 @@ and back, and four signatures' work. So those that wait while a state is on its 
 not each get one of their own: the first of them pays for all.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -53,9 +52,8 @@ class Sharing:
         """
         return self._taken_on.get(task_id)
 
-    @contextmanager
-    def joined(self, channel_id: ChannelId, waiting: Waiting) -> Iterator[None]:
-        """Let others take `waiting` along inside the block.
+    def join(self, channel_id: ChannelId, waiting: Waiting) -> None:
+        """Let others take `waiting` along, until it leaves.
 
         Raises:
             PaymentError: `MAX_WAITING` wait for the channel already.
@@ -67,9 +65,10 @@ class Sharing:
             )
         line.append(waiting)
         line[0].awake.set()
-        try:
-            yield
-        finally:
+
+    def leave(self, channel_id: ChannelId, waiting: Waiting) -> None:
+        """Take `waiting` out of its line, if it still stands there."""
+        if waiting in self._waiting.get(channel_id, ()):
             self._leave(channel_id, (waiting,))
 
     async def turn(self, waiting: Waiting) -> None:

@@ -102,6 +102,12 @@ class PaymentTracer(LayerTracer):
             },
         )
 
+    def traceparent_of(self, span: PaymentSpan) -> str | None:
+        """Return the ``traceparent`` of `span`, the current one; None: it has no trace."""
+        if not span.get_span_context().is_valid:
+            return None
+        return TraceCarrier.inject().traceparent or None
+
     def told_within(self, carrier: TraceCarrier) -> AbstractContextManager[None]:
         """Make `carrier`'s span the current one: what is sent inside is sent for it.
 

@@ -62,6 +62,33 @@ async def test_all_tasks_of_a_state_are_kept_together(store):
         assert await store.payment(one.task_id) == one
 
 
+async def test_a_state_that_both_signed_is_kept_once_for_all_its_tasks(store):
+    channel, payments = rows(16)
+    await store.save(channel, *payments, now_unix_ns=1)
+    ((states,),) = await store._rows("SELECT count(state) FROM payments")
+    assert states == 1
+    # Saved again, as after an answer that came twice, it stays so.
+    await store.save(channel, *payments, now_unix_ns=2)
+    _, (after,) = rows(1, nonce=2, first=17)
+    following = replace(after, channel_id=channel.channel_id, state=state_of(b"next"))
+    await store.save(channel, following, now_unix_ns=3)
+    store._recent.clear()
+    for one in (*payments, following):
+        assert await store.payment(one.task_id) == one
+
+
+async def test_of_what_the_payee_refused_each_task_keeps_its_own_state(store):
+    channel, payments = rows(3, status=PaymentStatus.REFUSED)
+    await store.save(channel, *payments, now_unix_ns=1)
+    paid = replace(
+        payments[0], nonce=4, state=state_of(b"later"), status=PaymentStatus.AGREED
+    )
+    await store.save(channel, paid, now_unix_ns=2)
+    store._recent.clear()
+    for one in (paid, *payments[1:]):
+        assert await store.payment(one.task_id) == one
+
+
 async def test_of_a_state_with_one_task_that_is_paid_elsewhere_nothing_is_kept(store):
     channel, payments = rows(1)
     await store.save(channel, *payments, now_unix_ns=1)
