@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from payment_parties import PAYEE, open_pair
+from payment_rows import PROPOSED, TASK, channel_row, proposal, state_of
 from zerostate.errors import (
     ChannelFrozenError,
     ConfigError,
@@ -19,8 +20,6 @@ from zerostate.errors import (
     StoreUnavailableError,
     ZeroStateError,
 )
-from zerostate.evidence.channel import SignedState, encode_state
-from zerostate.evidence.channel_update import ChannelUpdate
 from zerostate.evidence.ethereum import EthKey
 from zerostate.ids import ChannelId, PeerId, TaskId, new_channel_id
 from zerostate.payment import PaymentConfig
@@ -37,33 +36,6 @@ from zerostate.payment.store import (
     Role,
 )
 from zerostate.units import Minor
-
-TASK = TaskId("task-" + "0a" * 16)
-PROPOSED = TaskId("task-" + "0c" * 16)
-
-
-TERMS = b"terms"
-
-
-def state_of(says: bytes) -> bytes:
-    """Return what only looks like an encoded state: its terms, then what it says."""
-    return bytes((0x0A, len(TERMS))) + TERMS + says
-
-
-def proposal(task_id: TaskId = PROPOSED, terms: bytes = TERMS) -> bytes:
-    update = ChannelUpdate(2, Minor(5), task_id, "ab" * 32, Minor(5))
-    return encode_state(SignedState(terms, update, b"signature"))
-
-
-def channel_row(channel_id: ChannelId, agreed: bytes | None = None) -> ChannelRow:
-    return ChannelRow(
-        channel_id,
-        PAYEE.peer_id,
-        Role.PAYER,
-        TERMS,
-        agreed or state_of(b"state 0"),
-        proposal(),
-    )
 
 
 @pytest.fixture
@@ -109,56 +81,6 @@ async def test_terms_are_stored_once_and_states_that_repeat_them_are_read_as_wel
     store._recent.clear()
     assert await store.channel(row.channel_id) == row
     assert await store.payment(TASK) == payment
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"status": PaymentStatus.AGREED},
-        {"status": PaymentStatus.REFUSED},
-        {"interim": True},
-        {"paid": Minor(2)},
-    ],
-)
-async def test_what_a_channel_does_not_tell_of_a_payment_has_a_row(store, changes):
-    row = channel_row(new_channel_id())
-    first = PaymentRow(PROPOSED, row.channel_id, 2, proposal(), PaymentStatus.PROPOSED)
-    await store.save(row, first, now_unix_ns=1)
-    after = replace(first, **changes)
-    await store.save(row, after, now_unix_ns=2)
-    assert await store.payment(PROPOSED) == after
-    assert len(await store._rows("SELECT * FROM payments")) == 1
-    # Sent again it is in flight as before, whatever was said of it in between.
-    if after.status is PaymentStatus.REFUSED:
-        await store.save(row, first, now_unix_ns=3)
-        assert await store.payment(PROPOSED) == first
-
-
-async def test_what_is_in_flight_no_more_is_not_known_of(store):
-    row = channel_row(new_channel_id())
-    payment = PaymentRow(
-        PROPOSED, row.channel_id, 2, proposal(), PaymentStatus.PROPOSED
-    )
-    await store.save(row, payment, now_unix_ns=1)
-    await store.save(row, now_unix_ns=2)
-    assert await store.payment(PROPOSED) == payment, "saved for something else"
-    await store.save(replace(row, proposed=None), now_unix_ns=3)
-    assert await store.payment(PROPOSED) is None
-    other = channel_row(new_channel_id())
-    elsewhere = replace(payment, channel_id=other.channel_id)
-    await store.save(other, elsewhere, now_unix_ns=4)
-    await store.save(replace(row, proposed=None), now_unix_ns=5)
-    assert await store.payment(PROPOSED) == elsewhere
-
-
-async def test_a_proposal_that_is_none_is_told_of_when_the_store_is_opened(tmp_path):
-    path = tmp_path / "payments.db"
-    row = replace(channel_row(new_channel_id()), proposed=state_of(b"no state"))
-    store = await PaymentStore.open(path)
-    await store.save(row, now_unix_ns=1)
-    await store.close()
-    with pytest.raises(StoreCorruptError, match=row.channel_id):
-        await PaymentStore.open(path)
 
 
 async def test_every_write_waits_for_the_disk(tmp_path, store):
