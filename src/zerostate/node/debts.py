@@ -19,6 +19,7 @@ from zerostate.errors import (
     StoreCorruptError,
     ZeroStateError,
 )
+from zerostate.execution.manifest import PriceTerms
 from zerostate.execution.signed_manifest import open_manifest
 from zerostate.ids import PeerId, TaskId
 from zerostate.node.archive import (
@@ -122,7 +123,7 @@ class _Attempts:
 class Debts:
     """What one requester still has to pay. Made once for a node.
 
-    A debt is on the disk from before its payment is tried until it is paid.
+    A debt comes to the disk together with its receipt, and stays until it is paid.
 
     Attributes:
         paid_later: Called with each payment that `run` has made.
@@ -155,15 +156,37 @@ class Debts:
         """Whether a task's payment is tried again."""
         return task_id in self._waiting
 
+    def file_for(
+        self, receipt: bytes, terms: PriceTerms, within: TraceCarrier
+    ) -> Mapping[str, bytes]:
+        """Return what says that a receipt is to be paid; nothing if it costs nothing.
+
+        To be kept in one step with the receipt: in between, a crash would leave a task
+        that nobody knows to be unpaid.
+
+        Args:
+            receipt: Sealed, and found to prove its task: it is not judged again.
+            terms: What the task costs by.
+            within: The trace that the payment belongs to.
+
+        Raises:
+            EvidenceError: It is no receipt, or nobody has signed it.
+        """
+        if not Owed.by(receipt, terms).due:
+            return {}
+        debt = Debt(self._clock.wall_ns(), within.traceparent)
+        return {DEBT_NAME: debt.as_bytes()}
+
     async def pay(self, owed: Owed, tell: Callable[[PaymentReport], None]) -> None:
-        """Pay, or have it paid later; `tell` as for `TaskPayments.pay`.
+        """Pay what `file_for` was kept for, or have it paid later.
+
+        Args:
+            owed: What is to be paid.
+            tell: As for `TaskPayments.pay`.
 
         Raises:
             ZeroStateError: It was not paid. `run` tries again, unless that is useless.
         """
-        traceparent = TraceCarrier.inject().traceparent
-        debt = Debt(self._clock.wall_ns(), traceparent)
-        await self._archive.add(owed.task_id, DEBT_NAME, debt.as_bytes())
         try:
             await self._payments.pay(owed, tell)
         except FINAL:

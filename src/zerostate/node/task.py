@@ -215,13 +215,16 @@ class Requester:
     ) -> pb.TaskResult:
         """Return a good result with its proof, and remember how the executor did."""
         report, executor = task.report, engagement.executor
+        within = TraceCarrier.inject()
         try:
             with self._tracer.trace_result(report.task_id, executor=executor):
                 result = await self._engagements.wait_for_result(
                     engagement, task.submission.deadline_s
                 )
-                await self._keep_proof(result, engagement, report)
-                self._check(result, engagement, report, guild)
+                try:
+                    self._check(result, engagement, report, guild)
+                finally:
+                    await self._keep_proof(result, engagement, report, within)
         except ZeroStateError as exc:
             ending = ending_of(exc, is_proved=report.receipt_verified)
             self._history.note(executor, ending)
@@ -230,9 +233,16 @@ class Requester:
         return result
 
     async def _keep_proof(
-        self, result: pb.TaskResult, engagement: Engagement, report: TaskReport
+        self,
+        result: pb.TaskResult,
+        engagement: Engagement,
+        report: TaskReport,
+        within: TraceCarrier,
     ) -> None:
-        """Keep what came before it is judged: a receipt that is wrong proves that."""
+        """Keep what came, and that it is to be paid, in one step.
+
+        A receipt that is wrong is kept too, since it proves that; it is no debt.
+        """
         if not result.receipt:
             return
         files = {
@@ -241,6 +251,9 @@ class Requester:
             OUTPUT_NAME: result.output,
         }
         task_files = engagement.files
+        if report.receipt_verified:
+            terms = task_files.manifest.price
+            files |= self._debts.file_for(result.receipt, terms, within)
         again = {MODULE_NAME: task_files.module, INPUT_NAME: task_files.input}
         report.kept_in = await self._archive.keep(report.task_id, files, again)
 

@@ -11,6 +11,7 @@ from zerostate.execution.receipt_check import check_receipt
 from zerostate.execution.signed_manifest import manifest_sha256
 from zerostate.ids import parse_task_id
 from zerostate.node import messages_pb2 as pb
+from zerostate.node.archive import DEBT_NAME
 
 TRAP = (TASKS / "trap.wasm").read_bytes()
 FUEL = 3_000_000_001
@@ -167,6 +168,7 @@ async def test_an_executor_that_asks_another_price_than_the_terms_is_not_paid(
     assert problem in report.error_message
     assert report.payment is None
     assert "payment.flow" not in {s.name for s in trusting.spans(report.trace_id)}
+    assert not (report.kept_in / DEBT_NAME).exists()
     # What it signed is proof against it.
     kept = (report.kept_in / "receipt").read_bytes()
     assert kept == greedy.receipts[-1]

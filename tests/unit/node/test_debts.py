@@ -25,10 +25,12 @@ from zerostate.node.debts import (
 )
 from zerostate.node.paying import Owed
 from zerostate.node.report import PaymentReport
+from zerostate.telemetry import TraceCarrier
 from zerostate.testing import FakeClock
 from zerostate.units import NS_PER_S, Minor
 
 REQUESTER = Identity.generate()
+NO_TRACE = TraceCarrier()
 TERMS = PriceTerms(base=10, per_gigafuel=0, max_total=100)
 
 
@@ -136,7 +138,7 @@ class Requester:
         return debts
 
     async def owe(self, executor=PAYEE):
-        """Return what is owed for a task of which all proof is kept."""
+        """Return what is owed for a task of which all proof is kept, and no debt."""
         receipt = sealed_receipt(new_task_id(), 10, executor=executor)
         owed = Owed.by(receipt, TERMS)
         module = {"module_sha256": "ab" * 32, "name": "it", "version": "1"}
@@ -145,6 +147,11 @@ class Requester:
         await self.archive.add(owed.task_id, RECEIPT_NAME, receipt)
         await self.archive.add(owed.task_id, MANIFEST_NAME, sealed)
         return owed
+
+    async def keep_debt(self, debts, owed, within=NO_TRACE):
+        """Keep with the proof that it is to be paid."""
+        for name, data in debts.file_for(owed.receipt, TERMS, within).items():
+            await self.archive.add(owed.task_id, name, data)
 
 
 async def run_for(debts, seconds):
@@ -156,6 +163,7 @@ async def test_what_is_paid_at_once_leaves_no_debt():
     requester, told = Requester(), []
     debts = requester.start()
     owed = await requester.owe()
+    await requester.keep_debt(debts, owed)
     await debts.pay(owed, told.append)
     assert [payment.amount for payment in told] == [owed.due] == [10]
     assert await requester.archive.having(DEBT_NAME) == ()
@@ -168,6 +176,7 @@ async def test_a_payment_that_failed_is_tried_again_less_and_less_often(autojump
     gone = ChainUnreachableError("the chain is gone")
     debts = requester.start(gone, gone, gone)
     owed = await requester.owe()
+    await requester.keep_debt(debts, owed)
     with pytest.raises(ChainUnreachableError):
         await debts.pay(owed, [].append)
     assert debts.has_one_for(owed.task_id)
@@ -190,12 +199,9 @@ async def test_a_payment_that_a_crash_cut_short_is_made_after_the_restart(
     autojump_clock,
 ):
     requester = Requester()
-    debts = requester.start()
     owed = await requester.owe()
-    await requester.archive.add(
-        owed.task_id, DEBT_NAME, Debt(requester.clock.wall_ns(), "").as_bytes()
-    )
-    await run_for(debts, 1)
+    await requester.keep_debt(requester.start(), owed)
+    await run_for(requester.start(), 1)
     assert [task for task, _, _ in requester.payments.paid] == [owed.task_id]
 
 
@@ -203,17 +209,23 @@ async def test_it_is_paid_in_the_trace_of_its_task(autojump_clock):
     requester = Requester()
     traceparent = f"00-{'ab' * 16}-{'cd' * 8}-01"
     owed = await requester.owe()
-    debt = Debt(requester.clock.wall_ns(), traceparent)
-    await requester.archive.add(owed.task_id, DEBT_NAME, debt.as_bytes())
+    await requester.keep_debt(requester.start(), owed, TraceCarrier(traceparent))
     await run_for(requester.start(), 1)
     ((_, _, within),) = requester.payments.paid
     assert within.traceparent == traceparent
+
+
+def test_a_receipt_that_costs_nothing_is_no_debt():
+    free = PriceTerms(base=0, per_gigafuel=0, max_total=0)
+    receipt = sealed_receipt(new_task_id(), 0)
+    assert Requester().start().file_for(receipt, free, NO_TRACE) == {}
 
 
 async def test_what_waiting_does_not_mend_is_not_tried_again():
     requester = Requester()
     debts = requester.start(PriceError("paid already, by another state"))
     owed = await requester.owe()
+    await requester.keep_debt(debts, owed)
     with pytest.raises(PriceError):
         await debts.pay(owed, [].append)
     assert not debts.has_one_for(owed.task_id)
