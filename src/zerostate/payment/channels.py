@@ -52,7 +52,7 @@ class ChannelManager(ChannelAnswers):
         self._guarding: Final = Guarding(means.ledger, means.party.config.watchtowers)
         self._party: Final = means.party
         self._ledger: Final = means.ledger
-        self._opener: Final = Opener(means, self._funding)
+        self._opener: Final = Opener(means, self._funding, self._payer.sharing)
 
     @property
     def address(self) -> EthAddress:

@@ -78,7 +78,8 @@ class PaymentConfig:
 
     max_exposure: Minor | None = None
     """Most that one channel may owe this peer, payments above are refused until a part
-    is withdrawn. None: as much as the payer deposited."""
+    is withdrawn. Where several tasks are paid at once and nothing is owed yet, it is what
+    each of them may cost. None: as much as the payer deposited."""
 
     watchtowers: tuple[str, ...] = ()
     """Where watchtowers take states, such as ``http://127.0.0.1:8480``: each gets the

@@ -18,6 +18,7 @@ from zerostate.payment.funding import Funding
 from zerostate.payment.lifecycle import Life, Phase
 from zerostate.payment.means import Means
 from zerostate.payment.proposing import counter_signed, proposed
+from zerostate.payment.sharing import Sharing
 from zerostate.payment.state import BindPayee, ChannelState, apply, new_channel
 from zerostate.payment.store import PaymentStatus, Role
 from zerostate.units import Minor
@@ -27,7 +28,8 @@ from zerostate.units import Minor
 class Opener:
     """Opens channels in which we pay."""
 
-    def __init__(self, means: Means, funding: Funding) -> None:
+    def __init__(self, means: Means, funding: Funding, sharing: Sharing) -> None:
+        self._sharing: Final = sharing
         self._means: Final = means
         self._party: Final = means.party
         self._ledger: Final = means.ledger
@@ -88,10 +90,11 @@ class Opener:
         for row in rows:
             if row.life is not None and row.life.phase not in _USABLE:
                 continue
-            async with self._ledger.locks.hold(row.channel_id):
-                state = await self._ledger.load(row.channel_id, Role.PAYER)
-                if self._is_usable(state) and await self._spendable(state) >= needed:
-                    return state
+            # Not held: whoever is to pay would wait for what is in flight, and come too
+            # late to share the next state.
+            state = await self._ledger.load(row.channel_id, Role.PAYER)
+            if self._is_usable(state) and await self._spendable(state) >= needed:
+                return state
         return None
 
     def _is_usable(self, state: ChannelState) -> bool:
@@ -105,13 +108,15 @@ class Opener:
         ) and self._means.now_unix_s() < life.expires_unix_s
 
     async def _spendable(self, state: ChannelState) -> Minor:
+        in_flight = state.proposed is not None
+        promised = self._sharing.promised(state.channel_id, in_flight=in_flight)
         if state.proposed is None or state.proposed.update.task_id is None:
-            return state.balance_payer
+            return Minor(state.balance_payer - promised)
         payment = await self._ledger.store.payment(state.proposed.update.task_id)
         if payment is not None and payment.status is PaymentStatus.REFUSED:
             return Minor(0)
         more = state.proposed.update.net - state.balance_payee
-        return Minor(state.balance_payer - more)
+        return Minor(state.balance_payer - more - promised)
 
     async def _check_room(self, peer_id: PeerId) -> None:
         in_all, with_peer = await self._ledger.store.count_channels(peer_id)

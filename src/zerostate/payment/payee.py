@@ -181,7 +181,7 @@ class Payee:
         if interim and others:
             raise PriceError(f"{first.task_id} goes on; pay for it by itself")
         paid = begun.amount if begun else Minor(0)
-        self._check_limits(state, Minor(update.total - paid))
+        self._check_limits(state, update, Minor(update.total - paid))
         if state.life is not None and state.life.takes_payments:
             await self._funding.check_seen(state.channel_id, state.life)
         answer = await self._accept(
@@ -259,9 +259,11 @@ class Payee:
             raise PriceError(f"{wanted.amount} for a price of {expected.price}")
         return False
 
-    def _check_limits(self, state: ChannelState, more: Minor) -> None:
+    def _check_limits(
+        self, state: ChannelState, update: ChannelUpdate, more: Minor
+    ) -> None:
         life, most = state.life, self._party.config.max_exposure
-        if most is not None and state.exposure + more > most:
+        if most is not None and self._is_too_much(state, update, more, most):
             self.exposed(state.channel_id)
             raise ExposureError(
                 f"{state.channel_id} owes {state.exposure} already, and at most {most} "
@@ -272,6 +274,19 @@ class Payee:
             and self._means.now_unix_s() > life.expires_unix_s + EXPIRY_GRACE_S
         ):
             raise ChannelFrozenError(f"the time of {state.channel_id} is over")
+
+    @staticmethod
+    def _is_too_much(
+        state: ChannelState, update: ChannelUpdate, more: Minor, most: Minor
+    ) -> bool:
+        """Whether a channel would owe us too much.
+
+        As long as it owes nothing, no withdrawal could make room for a state that pays
+        for several tasks: then it is enough that each of them alone would be taken.
+        """
+        if state.exposure == 0 and update.others:
+            return any(one.amount > most for one in update.payments)
+        return state.exposure + more > most
 
     async def _accept(
         self,

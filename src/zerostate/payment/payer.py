@@ -45,7 +45,7 @@ class Payer:
         self._means: Final = means
         self._party: Final = means.party
         self._ledger: Final = means.ledger
-        self._sharing: Final = Sharing()
+        self.sharing: Final = Sharing()
 
     async def pay(
         self, channel_id: ChannelId, amount: Minor, *, task_id: TaskId, receipt: bytes
@@ -79,7 +79,7 @@ class Payer:
         locks = self._ledger.locks
         async with locks.hold(task_id):
             # Asked before the disk is: it is written to while a payment is taken along.
-            taken_on = self._sharing.taken_on(task_id)
+            taken_on = self.sharing.taken_on(task_id)
             begun = await self._ledger.store.payment(task_id)
             begun_on = begun.channel_id if begun else taken_on
             channel_id = begun_on or channel_id
@@ -95,15 +95,15 @@ class Payer:
             channel_id, wanted.amount, None, wanted.task_id
         ) as span:
             mine = Waiting(wanted, tracer.traceparent_of(span))
-            self._sharing.join(channel_id, mine)
+            self.sharing.join(channel_id, mine)
             try:
-                await self._sharing.turn(mine)
+                await self.sharing.turn(mine)
                 payment = mine.paid
                 if payment is None:
                     async with self._ledger.locks.hold(channel_id):
                         payment = await self._pay_held(channel_id, wanted, mine, span)
             finally:
-                self._sharing.leave(channel_id, mine)
+                self.sharing.leave(channel_id, mine)
             tracer.record_nonce(span, payment.nonce)
             tracer.record_state(span, payment.state, payment.nonce)
             return payment
@@ -136,7 +136,7 @@ class Payer:
         taken: tuple[Waiting, ...] = ()
         if mine is not None and begun is None:
             left = Minor(state.balance_payer - amount)
-            taken = self._sharing.take(channel_id, mine, left)
+            taken = self.sharing.take(channel_id, mine, left)
         try:
             others = await self._never_paid(taken)
             update = payment_update(
@@ -153,7 +153,7 @@ class Payer:
             for other in others:
                 other.paid = self._payment(state, other.payment.task_id)
         finally:
-            self._sharing.wake(taken)
+            self.sharing.wake(channel_id, taken)
         return self._payment(state, task_id)
 
     async def _never_paid(self, taken: Sequence[Waiting]) -> Sequence[Waiting]:

@@ -1,6 +1,6 @@
 """Tables of the channel store, version by version.
 
-A version that was ever written to a disk is never changed: a new one follows it.
+A version that was ever released is never changed: a new one follows it.
 """
 
 from typing import Final

@@ -5,7 +5,7 @@ and back, and four signatures' work. So those that wait while a state is on its 
 not each get one of their own: the first of them pays for all.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -44,6 +44,8 @@ class Sharing:
     def __init__(self) -> None:
         self._waiting: Final[dict[ChannelId, list[Waiting]]] = {}
         self._taken_on: Final[dict[TaskId, ChannelId]] = {}
+        self._on_the_way: Final[dict[ChannelId, Minor]] = {}
+        """What whoever has the turn pays, until it is signed or has come to nothing."""
 
     def taken_on(self, task_id: TaskId) -> ChannelId | None:
         """Return where a task is being paid along with another one, if it is.
@@ -94,10 +96,24 @@ class Sharing:
                 taken.append(one)
                 self._taken_on[one.payment.task_id] = channel_id
         self._leave(channel_id, (mine, *taken))
+        self._on_the_way[channel_id] = _sum((mine, *taken))
         return tuple(taken)
 
-    def wake(self, taken: Collection[Waiting]) -> None:
+    def promised(self, channel_id: ChannelId, *, in_flight: bool) -> Minor:
+        """Return what will be paid on a channel, as far as its state does not tell.
+
+        Args:
+            channel_id: The channel.
+            in_flight: Whether its state tells what is in flight.
+        """
+        waiting = _sum(self._waiting.get(channel_id, ()))
+        if in_flight:
+            return waiting
+        return Minor(waiting + self._on_the_way.get(channel_id, 0))
+
+    def wake(self, channel_id: ChannelId, taken: Collection[Waiting]) -> None:
         """Let those that were taken see what has come of it."""
+        self._on_the_way.pop(channel_id, None)
         for one in taken:
             self._taken_on.pop(one.payment.task_id, None)
             one.awake.set()
@@ -107,3 +123,7 @@ class Sharing:
         if left := [one for one in line if one not in leaving]:
             self._waiting[channel_id] = left
             left[0].awake.set()
+
+
+def _sum(waiting: Iterable[Waiting]) -> Minor:
+    return Minor(sum(one.payment.amount for one in waiting))

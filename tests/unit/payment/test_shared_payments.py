@@ -79,8 +79,8 @@ async def test_those_who_wait_share_the_next_state_in_the_order_of_asking(
     assert {line.payments[task].nonce for task in prices} == {2}
     await require_paid(pair, line, {first.task_id: 1, **prices})
     await require_balance(pair, channel_id, sum(range(1, 11)))
-    assert not pair.payer._payer._sharing._waiting
-    assert not pair.payer._payer._sharing._taken_on
+    assert not pair.payer._payer.sharing._waiting
+    assert not pair.payer._payer.sharing._taken_on
 
 
 async def test_a_line_longer_than_a_state_is_paid_by_several(pair, channel_id):
@@ -326,7 +326,7 @@ async def test_one_task_asked_for_twice_in_a_line_is_paid_once(pair, channel_id)
 
 
 async def test_a_line_is_bounded(pair, channel_id):
-    sharing = pair.payer._payer._sharing
+    sharing = pair.payer._payer.sharing
     async with waiting_line(pair, channel_id) as line:
         waiting = await line.join(2)
         (mine,) = sharing._waiting[channel_id]
