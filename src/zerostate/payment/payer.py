@@ -326,6 +326,7 @@ class Payer:
         saved = await self._ledger.save(
             state, Role.PAYER, interim=interim, paid=paid, trace_contexts=contexts
         )
+        self.sharing.told(state.channel_id)
         traceparents = [
             contexts.get(one.task_id) or ""
             for one in (state.proposed.update.payments if state.proposed else ())

@@ -45,7 +45,7 @@ class Sharing:
         self._waiting: Final[dict[ChannelId, list[Waiting]]] = {}
         self._taken_on: Final[dict[TaskId, ChannelId]] = {}
         self._on_the_way: Final[dict[ChannelId, Minor]] = {}
-        """What whoever has the turn pays, until it is signed or has come to nothing."""
+        """What whoever has the turn pays, until its state tells or nothing comes of it."""
 
     def taken_on(self, task_id: TaskId) -> ChannelId | None:
         """Return where a task is being paid along with another one, if it is.
@@ -111,9 +111,13 @@ class Sharing:
             return waiting
         return Minor(waiting + self._on_the_way.get(channel_id, 0))
 
+    def told(self, channel_id: ChannelId) -> None:
+        """Note that the channel's state tells what whoever has the turn pays."""
+        self._on_the_way.pop(channel_id, None)
+
     def wake(self, channel_id: ChannelId, taken: Collection[Waiting]) -> None:
         """Let those that were taken see what has come of it."""
-        self._on_the_way.pop(channel_id, None)
+        self.told(channel_id)
         for one in taken:
             self._taken_on.pop(one.payment.task_id, None)
             one.awake.set()
